@@ -1,0 +1,91 @@
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "foundation/catalog.h"
+#include "foundation/errors.h"
+
+#define HUB_SCHEMA "hub"
+
+/* A relation that only this extension has: its presence is the extension's */
+#define HUB_MARKER_RELATION "data_class"
+
+static Oid	schema_oid = InvalidOid;
+static bool installed = false;
+static bool cache_valid = false;
+
+/* Forget what is cached when a schema comes or goes */
+static void
+forget_schema(Datum arg, int cacheid, uint32 hashvalue)
+{
+	cache_valid = false;
+}
+
+/* Watch pg_namespace; called once from _PG_init */
+void
+catalog_init(void)
+{
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
+}
+
+static void
+fill_cache(void)
+{
+	if (cache_valid)
+		return;
+	schema_oid = get_namespace_oid(HUB_SCHEMA, true);
+	installed = OidIsValid(schema_oid) &&
+		OidIsValid(get_relname_relid(HUB_MARKER_RELATION, schema_oid));
+	/* a schema without the marker is an install in progress: look again */
+	cache_valid = installed || !OidIsValid(schema_oid);
+}
+
+/* Tell whether the current database has the extension; false outside a transaction */
+bool
+catalog_installed(void)
+{
+	if (!OidIsValid(MyDatabaseId) || !IsTransactionState())
+		return false;
+	fill_cache();
+	return installed;
+}
+
+/* Return the oid of schema hub, or raise an error when the extension is absent */
+Oid
+catalog_schema(bool missing_ok)
+{
+	fill_cache();
+	if (!OidIsValid(schema_oid) && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension customer_hub is not installed in this database"),
+				 errhint("Run CREATE EXTENSION customer_hub.")));
+	return schema_oid;
+}
+
+/* Return the oid of a relation (table, index or sequence) of schema hub, or InvalidOid */
+Oid
+catalog_relation_if_exists(const char *name)
+{
+	Oid			schema = catalog_schema(true);
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+/* Return the oid of a relation of schema hub; raises an error when it is absent */
+Oid
+catalog_relation(const char *name)
+{
+	Oid			relation = get_relname_relid(name, catalog_schema(false));
+
+	if (!OidIsValid(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation hub.%s does not exist", name),
+				 errhint("The extension's catalogs are incomplete; recreate the extension or restore it from a backup.")));
+	return relation;
+}

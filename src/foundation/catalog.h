@@ -1,0 +1,13 @@
+/* catalog.h: find the extension's own relations in schema hub. */
+#ifndef CUSTOMER_HUB_CATALOG_H
+#define CUSTOMER_HUB_CATALOG_H
+
+#include "postgres.h"
+
+extern void catalog_init(void);
+extern bool catalog_installed(void);
+extern Oid	catalog_schema(bool missing_ok);
+extern Oid	catalog_relation(const char *name);
+extern Oid	catalog_relation_if_exists(const char *name);
+
+#endif							/* CUSTOMER_HUB_CATALOG_H */

@@ -1,0 +1,29 @@
+/*
+ * compat.h: the one home of differences between PostgreSQL major versions.
+ *
+ * Each macro names the upstream commit or release that made it necessary.
+ */
+#ifndef CUSTOMER_HUB_COMPAT_H
+#define CUSTOMER_HUB_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "customer_hub needs PostgreSQL 15 or later"
+#endif
+
+#define PG16_GE (PG_VERSION_NUM >= 160000)
+#define PG17_GE (PG_VERSION_NUM >= 170000)
+#define PG18_GE (PG_VERSION_NUM >= 180000)
+
+/*
+ * PG 17 put the virtual transaction id of a PGPROC into a struct of its own
+ * (upstream ab355e3a88).
+ */
+#if PG17_GE
+#define compat_proc_lxid(proc) ((proc)->vxid.lxid)
+#else
+#define compat_proc_lxid(proc) ((proc)->lxid)
+#endif
+
+#endif							/* CUSTOMER_HUB_COMPAT_H */

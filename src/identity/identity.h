@@ -1,0 +1,76 @@
+/*
+ * identity.h: who is asking, in this transaction.
+ */
+#ifndef CUSTOMER_HUB_IDENTITY_H
+#define CUSTOMER_HUB_IDENTITY_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "types/disclosure.h"
+#include "types/region.h"
+
+#define IDENTITY_PURPOSE_BYTES 64
+#define IDENTITY_TOKEN_ID_BYTES 16
+
+/* The eight roles of the default matrix; a created role behaves like one of them */
+typedef enum HubRole
+{
+	HUB_ROLE_AGENT = 1,
+	HUB_ROLE_SALES,
+	HUB_ROLE_MANAGER,
+	HUB_ROLE_COMPLIANCE,
+	HUB_ROLE_ADMIN,
+	HUB_ROLE_CONNECTOR,
+	HUB_ROLE_AI_AGENT
+} HubRole;
+
+typedef struct Identity
+{
+	int32		member_id;
+	Oid			role;			/* PostgreSQL role of the hub role */
+	HubRole		base_role;		/* which default role it behaves like */
+	bool		by_token;		/* hub.authenticate, not a login of its own */
+	TimestampTz expires_at;		/* DT_NOEND for a login */
+	char		purpose[IDENTITY_PURPOSE_BYTES];	/* empty when none is claimed */
+	uint8		token_id[IDENTITY_TOKEN_ID_BYTES];	/* hash of the jti, zero for a login */
+} Identity;
+
+/* Scope of the current member; arrays sorted, in TopTransactionContext or cache memory */
+typedef struct IdentityScope
+{
+	int			region_count;
+	const Region *regions;		/* as granted; US stands for its subdivisions too */
+	int			line_count;
+	const int32 *lines;
+	int			team_count;
+	const int32 *teams;
+	uint64		country_bits[REGION_COUNTRIES / 64];	/* whole countries granted */
+} IdentityScope;
+
+extern void identity_init(void);
+
+/*
+ * The identity of this transaction, or NULL. A token's identity that belongs to
+ * another transaction does not count. Raises CH202 when it has expired.
+ */
+extern const Identity *identity_current(void);
+
+/* The same, but never raises and ignores expiry: for log redaction and error paths */
+extern bool identity_present(void);
+
+/*
+ * The identity, but only while the current user is the member's own role or
+ * login; else NULL. Row policies go by this.
+ */
+extern const Identity *identity_effective(void);
+extern const IdentityScope *identity_scope(void);	/* of identity_effective(); empty scope when NULL */
+
+/* Called at executor start: raises CH202 when the identity has expired */
+extern void identity_check_expiry(void);
+
+/* Clearance of the current identity for a data class; SEALED without identity */
+extern Disclosure identity_clearance(uint16 class_id);
+
+#endif							/* CUSTOMER_HUB_IDENTITY_H */

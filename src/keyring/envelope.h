@@ -1,0 +1,76 @@
+/*
+ * envelope.h: sealed values, version 1.
+ *
+ *	 0	version (high nibble) and suite (low nibble)
+ *	 1	family (low 3 bits) and flags
+ *	 2	data class, network order
+ *	 4	data subject, uuid; all zero while unbound
+ *	20	nonce, 24 bytes; of a searchable value the first 16 are its equality tag
+ *	44	ciphertext, then the 16-byte MAC
+ *
+ * Suite 1 is XChaCha20-Poly1305 (IETF draft-irtf-cfrg-xchacha). The associated
+ * data is the length of the header, four bytes, then the header.
+ */
+#ifndef CUSTOMER_HUB_ENVELOPE_H
+#define CUSTOMER_HUB_ENVELOPE_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/uuid.h"
+
+#define ENVELOPE_HEADER_BYTES 20
+#define ENVELOPE_NONCE_BYTES 24
+#define ENVELOPE_MAC_BYTES 16
+#define ENVELOPE_TAG_BYTES 16
+#define ENVELOPE_OVERHEAD (ENVELOPE_HEADER_BYTES + ENVELOPE_NONCE_BYTES + ENVELOPE_MAC_BYTES)
+
+typedef enum EnvelopeFamily
+{
+	ENVELOPE_TEXT = 1,
+	ENVELOPE_EMAIL,
+	ENVELOPE_PHONE,
+	ENVELOPE_DATE,
+	ENVELOPE_JSONB,
+	ENVELOPE_AUDIT				/* a value or row image inside the audit trail */
+} EnvelopeFamily;
+
+#define ENVELOPE_FLAG_SEARCHABLE 0x08
+#define ENVELOPE_FLAG_PRINTED 0x10	/* holds what output printed, not a value */
+
+/* A sealed value, opened up to its parts; pointers lead into the datum */
+typedef struct EnvelopeView
+{
+	EnvelopeFamily family;
+	uint8		flags;
+	uint16		class_id;
+	pg_uuid_t	subject;
+	const uint8 *nonce;
+	const uint8 *ciphertext;	/* followed by the MAC */
+	Size		plaintext_len;
+} EnvelopeView;
+
+/* Read the parts of a sealed value without opening it; raises CH003 when malformed */
+extern void envelope_view(const struct varlena *sealed, EnvelopeView *view);
+
+/*
+ * Seal plaintext for a subject (NULL: unbound) as a new varlena in the current
+ * context. tag is the 16-byte equality tag of a searchable value, or NULL.
+ */
+extern struct varlena *envelope_seal(EnvelopeFamily family, uint8 flags, uint16 class_id,
+									 const pg_uuid_t *subject, const uint8 *tag,
+									 const void *plaintext, Size plaintext_len);
+
+/*
+ * Open a sealed value into memory_alloc_secret() memory with a terminating
+ * zero byte. Returns NULL when the subject is erased; raises CH003 when the
+ * value was tampered with.
+ */
+extern char *envelope_open(const struct varlena *sealed, Size *plaintext_len);
+
+/* hub1:<base64url> and back; the token carries a MAC under an epoch key */
+extern char *envelope_to_token(const struct varlena *sealed);
+extern bool envelope_is_token(const char *text, Size len);
+extern struct varlena *envelope_from_token(const char *text, Size len);
+
+#endif							/* CUSTOMER_HUB_ENVELOPE_H */

@@ -1,0 +1,51 @@
+/*
+ * disclosure.h: who may see what a sealed value holds.
+ *
+ * The types room asks; the rooms above answer through disclosure_rule, which
+ * hub/ fills. Until it is filled nothing is ever shown.
+ */
+#ifndef CUSTOMER_HUB_DISCLOSURE_H
+#define CUSTOMER_HUB_DISCLOSURE_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+typedef enum Disclosure
+{
+	DISCLOSURE_SEALED,			/* no identity: the sealed token */
+	DISCLOSURE_DENY,
+	DISCLOSURE_TOKEN,
+	DISCLOSURE_MASK,
+	DISCLOSURE_REVEAL
+} Disclosure;
+
+typedef enum RevealKind
+{
+	REVEAL_FULL = 'f',			/* plaintext to the client or to hub.reveal() */
+	REVEAL_PARTIAL = 'p',		/* a harmless part: domain, territory, year */
+	REVEAL_RECLASS = 'c'		/* the class was changed by a cast or a copy */
+} RevealKind;
+
+typedef struct DisclosureRule
+{
+	/* by identity of the session and class of the value */
+	Disclosure	(*decide) (uint16 class_id);
+
+	/*
+	 * Record a reveal before its plaintext is handed out. Raises an error when
+	 * it cannot be recorded: then nothing is shown.
+	 */
+	void		(*record) (const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
+} DisclosureRule;
+
+extern DisclosureRule disclosure_rule;
+
+/* what the executor and utility hooks tell: are rows on their way to the client? */
+extern bool disclosure_to_client(void);
+extern bool disclosure_set_to_client(bool to_client);
+
+extern Disclosure disclosure_of(uint16 class_id);
+extern void disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
+
+#endif							/* CUSTOMER_HUB_DISCLOSURE_H */

@@ -1,0 +1,172 @@
+/*
+ * hub.c: _PG_init and hook dispatch. Wiring only: every decision is a room's.
+ */
+#include "postgres.h"
+
+#include "catalog/objectaccess.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "tcop/dest.h"
+#include "tcop/utility.h"
+#include "utils/guc.h"
+
+#include "foundation/catalog.h"
+#include "foundation/settings.h"
+#include "types/disclosure.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+static shmem_request_hook_type next_shmem_request_hook = NULL;
+static shmem_startup_hook_type next_shmem_startup_hook = NULL;
+static ExecutorStart_hook_type next_executor_start_hook = NULL;
+static ExecutorRun_hook_type next_executor_run_hook = NULL;
+static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
+static ProcessUtility_hook_type next_process_utility_hook = NULL;
+
+/* Executor runs that enclose the current one; a top-level query runs at 1 */
+static int	executor_depth = 0;
+
+static void
+hub_shmem_request(void)
+{
+	if (next_shmem_request_hook)
+		next_shmem_request_hook();
+}
+
+static void
+hub_shmem_startup(void)
+{
+	if (next_shmem_startup_hook)
+		next_shmem_startup_hook();
+}
+
+static void
+hub_executor_start(QueryDesc *query_desc, int eflags)
+{
+	if (next_executor_start_hook)
+		next_executor_start_hook(query_desc, eflags);
+	else
+		standard_ExecutorStart(query_desc, eflags);
+}
+
+/* Are the rows of this run sent to the client, and is reading all that it does? */
+static bool
+query_sends_rows(QueryDesc *query_desc)
+{
+	return executor_depth == 1 &&
+		query_desc->operation == CMD_SELECT &&
+		!query_desc->plannedstmt->hasModifyingCTE &&
+		(query_desc->dest->mydest == DestRemote ||
+		 query_desc->dest->mydest == DestRemoteExecute);
+}
+
+static void
+hub_executor_run(QueryDesc *query_desc, ScanDirection direction, uint64 count
+#if PG_VERSION_NUM < 180000
+				 ,bool execute_once
+#endif
+)
+{
+	bool		saved_to_client;
+
+	executor_depth++;
+	saved_to_client = disclosure_set_to_client(query_sends_rows(query_desc));
+	PG_TRY();
+	{
+		if (next_executor_run_hook)
+			next_executor_run_hook(query_desc, direction, count
+#if PG_VERSION_NUM < 180000
+								   ,execute_once
+#endif
+				);
+		else
+			standard_ExecutorRun(query_desc, direction, count
+#if PG_VERSION_NUM < 180000
+								 ,execute_once
+#endif
+				);
+	}
+	PG_FINALLY();
+	{
+		executor_depth--;
+		disclosure_set_to_client(saved_to_client);
+	}
+	PG_END_TRY();
+}
+
+/* AFTER triggers run here: nothing they print is on its way to the client */
+static void
+hub_executor_finish(QueryDesc *query_desc)
+{
+	bool		saved_to_client;
+
+	executor_depth++;
+	saved_to_client = disclosure_set_to_client(false);
+	PG_TRY();
+	{
+		if (next_executor_finish_hook)
+			next_executor_finish_hook(query_desc);
+		else
+			standard_ExecutorFinish(query_desc);
+	}
+	PG_FINALLY();
+	{
+		executor_depth--;
+		disclosure_set_to_client(saved_to_client);
+	}
+	PG_END_TRY();
+}
+
+static void
+hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+					ProcessUtilityContext context, ParamListInfo params,
+					QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc)
+{
+	bool		saved_to_client = disclosure_set_to_client(false);
+
+	PG_TRY();
+	{
+		if (next_process_utility_hook)
+			next_process_utility_hook(pstmt, query_string, read_only_tree, context,
+									  params, query_env, dest, qc);
+		else
+			standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
+									params, query_env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		disclosure_set_to_client(saved_to_client);
+	}
+	PG_END_TRY();
+}
+
+/* Put our hooks in front of those that are there, and give each room its start */
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("customer_hub must be loaded through shared_preload_libraries"),
+				 errhint("Add customer_hub to shared_preload_libraries in postgresql.conf and restart the server.")));
+
+	settings_init();
+	catalog_init();
+
+	next_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = hub_shmem_request;
+	next_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = hub_shmem_startup;
+	next_executor_start_hook = ExecutorStart_hook;
+	ExecutorStart_hook = hub_executor_start;
+	next_executor_run_hook = ExecutorRun_hook;
+	ExecutorRun_hook = hub_executor_run;
+	next_executor_finish_hook = ExecutorFinish_hook;
+	ExecutorFinish_hook = hub_executor_finish;
+	next_process_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = hub_process_utility;
+}

@@ -1,0 +1,50 @@
+#include "postgres.h"
+
+#include "foundation/errors.h"
+#include "types/disclosure.h"
+
+DisclosureRule disclosure_rule = {NULL, NULL};
+
+/*
+ * True while rows are on their way to the client. Also true between executor
+ * and utility runs: rows of RETURNING, FETCH and held cursors are sent from a
+ * store there.
+ */
+static bool to_client = true;
+
+/* Tell whether output goes to the client */
+bool
+disclosure_to_client(void)
+{
+	return to_client;
+}
+
+/* Say whether output goes to the client; returns what it was before */
+bool
+disclosure_set_to_client(bool new_value)
+{
+	bool		old_value = to_client;
+
+	to_client = new_value;
+	return old_value;
+}
+
+/* Ask the rule; sealed while nobody has set one */
+Disclosure
+disclosure_of(uint16 class_id)
+{
+	if (disclosure_rule.decide == NULL)
+		return DISCLOSURE_SEALED;
+	return disclosure_rule.decide(class_id);
+}
+
+/* Have a reveal recorded, or refuse to reveal */
+void
+disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
+{
+	if (disclosure_rule.record == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_AUDIT_UNAVAILABLE),
+				 errmsg("cannot reveal protected data: reveals are not being recorded")));
+	disclosure_rule.record(subject, class_id, kind);
+}

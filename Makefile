@@ -4,9 +4,22 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION)
 MODULE_big = customer_hub
 ROOMS = foundation keyring types identity access audit privacy channels hub
 
-HEADERS_ALL = $(sort $(wildcard src/*/*.h))
+ROOM_INCLUDES = $(sort $(wildcard src/*/*.h))
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(ROOMS:%=src/%/*.c))))
-ROOM_SQL = $(foreach room,$(ROOMS),$(sort $(wildcard src/$(room)/*.sql)))
+
+# Stated order: floors first, and within a room what others refer to first.
+ROOM_SQL = \
+	src/types/plain.sql \
+	src/types/data_class.sql \
+	src/types/encrypted.sql \
+	src/keyring/keyring.sql \
+	src/identity/identity.sql \
+	src/access/access.sql \
+	src/audit/audit.sql \
+	src/privacy/privacy.sql \
+	src/channels/channels.sql \
+	src/hub/hub.sql
+
 
 INSTALL_SCRIPT = build/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(INSTALL_SCRIPT)
@@ -19,7 +32,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS): $(HEADERS_ALL)
+$(OBJS): $(ROOM_INCLUDES)
 
 $(INSTALL_SCRIPT): src/install.sql $(ROOM_SQL) $(EXTENSION).control Makefile
 	@mkdir -p build

@@ -21,8 +21,8 @@ ROOM_SQL = \
 	src/hub/hub.sql
 
 
-INSTALL_SCRIPT = build/$(EXTENSION)--$(EXTVERSION).sql
-DATA_built = $(INSTALL_SCRIPT)
+built_script = build/$(EXTENSION)--$(EXTVERSION).sql
+DATA_built = $(built_script)
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = -lsodium
@@ -34,6 +34,6 @@ include $(PGXS)
 
 $(OBJS): $(ROOM_INCLUDES)
 
-$(INSTALL_SCRIPT): src/install.sql $(ROOM_SQL) $(EXTENSION).control Makefile
+$(built_script): src/install.sql $(ROOM_SQL) $(EXTENSION).control Makefile
 	@mkdir -p build
 	cat src/install.sql $(ROOM_SQL) > $@

@@ -14,7 +14,7 @@ ROOM_SQL = \
 	src/types/encrypted.sql \
 	src/keyring/keyring.sql \
 	src/identity/identity.sql \
-	src/access/access.sql \
+	src/access/governed.sql \
 	src/audit/audit.sql \
 	src/privacy/privacy.sql \
 	src/channels/channels.sql \

@@ -12,6 +12,7 @@
 #include "tcop/utility.h"
 #include "utils/guc.h"
 
+#include "access/governed.h"
 #include "foundation/catalog.h"
 #include "foundation/settings.h"
 #include "types/disclosure.h"
@@ -156,6 +157,7 @@ _PG_init(void)
 
 	settings_init();
 	catalog_init();
+	governed_init();
 
 	next_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = hub_shmem_request;

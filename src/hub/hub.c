@@ -8,6 +8,8 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
 #include "tcop/dest.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
@@ -15,6 +17,7 @@
 #include "access/governed.h"
 #include "foundation/catalog.h"
 #include "foundation/settings.h"
+#include "keyring/keyring.h"
 #include "types/disclosure.h"
 
 PG_MODULE_MAGIC;
@@ -36,6 +39,7 @@ hub_shmem_request(void)
 {
 	if (next_shmem_request_hook)
 		next_shmem_request_hook();
+	RequestAddinShmemSpace(keyring_shmem_size());
 }
 
 static void
@@ -43,6 +47,9 @@ hub_shmem_startup(void)
 {
 	if (next_shmem_startup_hook)
 		next_shmem_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	keyring_shmem_startup();
+	LWLockRelease(AddinShmemInitLock);
 }
 
 static void
@@ -157,6 +164,7 @@ _PG_init(void)
 
 	settings_init();
 	catalog_init();
+	keyring_init();
 	governed_init();
 
 	next_shmem_request_hook = shmem_request_hook;

@@ -1,0 +1,245 @@
+/*
+ * epoch.c: which epochs the database has, and whether the loaded keys are theirs.
+ */
+#include "postgres.h"
+
+#include <sodium.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+#include "foundation/catalog.h"
+#include "foundation/engine.h"
+#include "foundation/errors.h"
+#include "keyring/epoch.h"
+#include "keyring/keyring.h"
+#include "keyring/root_keys.h"
+
+#define FIRST_EPOCH 1
+
+/* Columns of hub.key_epoch */
+#define ANUM_EPOCH 1
+#define ANUM_FINGERPRINT 2
+#define ANUM_RETIRED_AT 4
+
+typedef struct KeyringShared
+{
+	pg_atomic_uint64 generation;
+} KeyringShared;
+
+static KeyringShared *shared = NULL;
+
+/* What this backend knows of hub.key_epoch */
+static bool known = false;
+static uint64 known_generation = 0;
+static int	current_epoch = FIRST_EPOCH;
+static bool any_registered = false;
+
+PG_FUNCTION_INFO_V1(hub_open_keyring);
+PG_FUNCTION_INFO_V1(hub_keyring_epochs);
+
+/* Shared memory that the keyring needs */
+Size
+keyring_shmem_size(void)
+{
+	return MAXALIGN(sizeof(KeyringShared));
+}
+
+/* Set up or attach to the keyring's shared memory; the caller holds AddinShmemInitLock */
+void
+keyring_shmem_startup(void)
+{
+	bool		found;
+
+	shared = ShmemInitStruct("customer_hub keyring", keyring_shmem_size(), &found);
+	if (!found)
+		pg_atomic_init_u64(&shared->generation, 1);
+}
+
+/* Return the counter that changes whenever cached keys may be stale */
+uint64
+epoch_generation(void)
+{
+	return pg_atomic_read_u64(&shared->generation);
+}
+
+/* Make every backend forget its cached keys */
+void
+epoch_bump_generation(void)
+{
+	pg_atomic_fetch_add_u64(&shared->generation, 1);
+}
+
+/* Compute what identifies the root key of a loaded epoch without telling it */
+static void
+compute_fingerprint(int epoch, uint8 fingerprint[FINGERPRINT_BYTES])
+{
+	root_keys_derive(epoch, ROOT_USE_FINGERPRINT, fingerprint, FINGERPRINT_BYTES);
+}
+
+/* Raise CH002 when the loaded key of an epoch is another than the registered one */
+static void
+check_fingerprint(int epoch, const bytea *registered)
+{
+	uint8		fingerprint[FINGERPRINT_BYTES];
+
+	if (!root_keys_loaded(epoch))
+		return;
+	compute_fingerprint(epoch, fingerprint);
+	if (VARSIZE_ANY_EXHDR(registered) != FINGERPRINT_BYTES ||
+		sodium_memcmp(fingerprint, VARDATA_ANY(registered), FINGERPRINT_BYTES) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_WRONG_KEY),
+				 errmsg("the loaded key of epoch %d is not the key that this database was set up with",
+						epoch),
+				 errhint("Put the right key of epoch %d in place and restart the server; data sealed under it cannot be read otherwise.",
+						 epoch)));
+}
+
+/* Read hub.key_epoch: find the current epoch and check every fingerprint */
+static void
+read_epochs(void)
+{
+	uint64		generation = epoch_generation();
+	Oid			relation_oid;
+	int			highest = 0;
+
+	if (!IsTransactionState())
+		return;
+	relation_oid = catalog_relation_if_exists("key_epoch");
+	if (OidIsValid(relation_oid))
+	{
+		Relation	relation = table_open(relation_oid, AccessShareLock);
+		SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+		HeapTuple	tuple;
+
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			bool		isnull;
+			int			epoch = DatumGetInt32(heap_getattr(tuple, ANUM_EPOCH,
+														   RelationGetDescr(relation), &isnull));
+			Datum		fingerprint = heap_getattr(tuple, ANUM_FINGERPRINT,
+												   RelationGetDescr(relation), &isnull);
+			bool		living;
+
+			(void) heap_getattr(tuple, ANUM_RETIRED_AT, RelationGetDescr(relation), &living);
+			check_fingerprint(epoch, DatumGetByteaPP(fingerprint));
+			if (living)
+				highest = Max(highest, epoch);
+		}
+		systable_endscan(scan);
+		table_close(relation, AccessShareLock);
+	}
+	any_registered = highest > 0;
+	current_epoch = any_registered ? highest : FIRST_EPOCH;
+	known_generation = generation;
+	known = true;
+}
+
+/* Raise CH002 unless the loaded keys are the database's; cheap after the first time */
+void
+epoch_check(void)
+{
+	if (!known || known_generation != epoch_generation())
+		read_epochs();
+}
+
+/* Return the epoch under which new keys are wrapped */
+int
+epoch_current(void)
+{
+	epoch_check();
+	return current_epoch;
+}
+
+/* Forget what an aborted transaction may have registered */
+static void
+forget_on_abort(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		known = false;
+}
+
+/*
+ * Register the first epoch's fingerprint, unless the database has one already.
+ *
+ * Called before the first key is made, so that no value is ever sealed under a
+ * root key that the database does not know.
+ */
+void
+keyring_register_epoch(void)
+{
+	static SPIPlanPtr plan = NULL;
+	static bool callback_registered = false;
+	Oid			types[2] = {INT4OID, BYTEAOID};
+	Datum		values[2];
+	bytea	   *fingerprint;
+	EngineScope scope;
+
+	keyring_require();
+	if (any_registered)
+		return;
+	if (!callback_registered)
+	{
+		RegisterXactCallback(forget_on_abort, NULL);
+		callback_registered = true;
+	}
+	fingerprint = palloc(VARHDRSZ + FINGERPRINT_BYTES);
+	SET_VARSIZE(fingerprint, VARHDRSZ + FINGERPRINT_BYTES);
+	compute_fingerprint(FIRST_EPOCH, (uint8 *) VARDATA(fingerprint));
+	values[0] = Int32GetDatum(FIRST_EPOCH);
+	values[1] = PointerGetDatum(fingerprint);
+
+	engine_begin(&scope);
+	SPI_execute_plan(engine_prepare(&plan,
+									"INSERT INTO hub.key_epoch (epoch, fingerprint) VALUES ($1, $2) "
+									"ON CONFLICT DO NOTHING", 2, types),
+					 values, NULL, false, 0);
+	engine_end(&scope);
+	known = false;
+	epoch_check();
+}
+
+/* Register the first epoch when a key is loaded; tell whether one is */
+Datum
+hub_open_keyring(PG_FUNCTION_ARGS)
+{
+	if (!keyring_available())
+		PG_RETURN_BOOL(false);
+	keyring_register_epoch();
+	PG_RETURN_BOOL(true);
+}
+
+/* Return one row per loaded epoch: number and fingerprint */
+Datum
+hub_keyring_epochs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int epoch = 1; epoch <= root_keys_highest_epoch(); epoch++)
+	{
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+		bytea	   *fingerprint;
+
+		if (!root_keys_loaded(epoch))
+			continue;
+		fingerprint = palloc(VARHDRSZ + FINGERPRINT_BYTES);
+		SET_VARSIZE(fingerprint, VARHDRSZ + FINGERPRINT_BYTES);
+		compute_fingerprint(epoch, (uint8 *) VARDATA(fingerprint));
+		values[0] = Int32GetDatum(epoch);
+		values[1] = PointerGetDatum(fingerprint);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

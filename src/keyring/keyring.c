@@ -1,0 +1,249 @@
+/*
+ * keyring.c: hub-wide keys and what is done with them.
+ */
+#include "postgres.h"
+
+#include <sodium.h>
+
+#include "miscadmin.h"
+#include "storage/shmem.h"
+
+#include "foundation/errors.h"
+#include "keyring/epoch.h"
+#include "keyring/keyring.h"
+#include "keyring/nonce.h"
+#include "keyring/root_keys.h"
+#include "keyring/subject_keys.h"
+
+#define SERVICE_KEY_BYTES 32
+#define SIGNING_KEY_COUNT (SIGNING_KEY_RECEIPT + 1)
+
+/* Stable keys come from the root key of this epoch until a rotation stores them */
+#define FIRST_EPOCH 1
+
+/* Keys of this backend, in locked memory; derived when first used */
+typedef struct DerivedKeys
+{
+	bool		service_derived[SERVICE_KEY_LAST + 1];
+	uint8		service[SERVICE_KEY_LAST + 1][SERVICE_KEY_BYTES];
+	bool		signing_derived[SIGNING_KEY_COUNT];
+	uint8		signing_secret[SIGNING_KEY_COUNT][crypto_sign_SECRETKEYBYTES];
+	uint8		signing_public[SIGNING_KEY_COUNT][crypto_sign_PUBLICKEYBYTES];
+} DerivedKeys;
+
+static DerivedKeys *derived = NULL;
+static int	derived_by_pid = 0;
+
+/* Load the root keys and prepare the subject key cache; called from _PG_init */
+void
+keyring_init(void)
+{
+	root_keys_load();
+	subject_keys_init();
+}
+
+/* Return this backend's derived keys, empty after a fork */
+static DerivedKeys *
+derived_keys(void)
+{
+	if (derived_by_pid != MyProcPid)
+	{
+		/* what the parent derived stays with the parent */
+		derived = sodium_malloc(sizeof(DerivedKeys));
+		if (derived == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory for the keyring")));
+		sodium_memzero(derived, sizeof(DerivedKeys));
+		derived_by_pid = MyProcPid;
+	}
+	return derived;
+}
+
+/* Raise CH001 unless the root key of an epoch is loaded */
+static void
+require_root_key(int epoch)
+{
+	if (root_keys_loaded(epoch))
+		return;
+	if (root_keys_any())
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
+				 errmsg("the encryption key of epoch %d is not loaded", epoch),
+				 errhint("Put the key of epoch %d back in place and restart the server.", epoch)));
+	ereport(ERROR,
+			(errcode(root_keys_sqlstate()),
+			 errmsg("%s", root_keys_problem()),
+			 errhint("%s", root_keys_hint())));
+}
+
+/* Is any key loaded? Says nothing about whether it is the right one */
+bool
+keyring_available(void)
+{
+	return root_keys_any();
+}
+
+/* Raise CH001 or CH002 unless the right keys are loaded */
+void
+keyring_require(void)
+{
+	require_root_key(epoch_current());
+}
+
+/* Return the epoch under which new subject keys are wrapped */
+int
+keyring_current_epoch(void)
+{
+	return epoch_current();
+}
+
+/* Does a key depend on nothing but the running server? Then it needs no catalog */
+static bool
+service_key_is_ephemeral(ServiceKey key)
+{
+	return key == SERVICE_KEY_IDENTITY || key == SERVICE_KEY_TRANSIT;
+}
+
+/* Return a hub-wide key, deriving it when first used in this backend */
+const uint8 *
+service_key(ServiceKey key)
+{
+	DerivedKeys *keys = derived_keys();
+
+	if (!service_key_is_ephemeral(key))
+		epoch_check();
+	if (!keys->service_derived[key])
+	{
+		if (key == SERVICE_KEY_TRANSIT)
+			randombytes_buf(keys->service[key], SERVICE_KEY_BYTES);
+		else
+		{
+			int			epoch = key == SERVICE_KEY_IDENTITY ?
+				root_keys_highest_epoch() : FIRST_EPOCH;
+
+			require_root_key(epoch);
+			root_keys_derive(epoch, ROOT_USE_SERVICE + key, keys->service[key],
+							 SERVICE_KEY_BYTES);
+		}
+		keys->service_derived[key] = true;
+	}
+	return keys->service[key];
+}
+
+/* Compute a keyed BLAKE2b MAC of 16 to 64 bytes (RFC 7693) */
+void
+keyring_mac(ServiceKey key, const void *message, Size message_len, uint8 *out, Size out_len)
+{
+	Assert(out_len >= crypto_generichash_BYTES_MIN && out_len <= crypto_generichash_BYTES_MAX);
+	crypto_generichash(out, out_len, message, message_len, service_key(key), SERVICE_KEY_BYTES);
+}
+
+/* Verify a MAC of keyring_mac() in constant time */
+bool
+keyring_mac_verify(ServiceKey key, const void *message, Size message_len,
+				   const uint8 *mac, Size mac_len)
+{
+	uint8		expected[crypto_generichash_BYTES_MAX];
+	bool		equal;
+
+	keyring_mac(key, message, message_len, expected, mac_len);
+	equal = sodium_memcmp(expected, mac, mac_len) == 0;
+	sodium_memzero(expected, sizeof(expected));
+	return equal;
+}
+
+/* Compute a keyed SipHash-2-4 of 128 bits */
+void
+keyring_siphash128(ServiceKey key, const void *message, Size message_len, uint8 out[16])
+{
+	StaticAssertStmt(crypto_shorthash_siphashx24_KEYBYTES <= SERVICE_KEY_BYTES,
+					 "SipHash takes the first bytes of the key");
+	crypto_shorthash_siphashx24(out, message, message_len, service_key(key));
+}
+
+/* Return the index of a signing key whose key pair is derived */
+static SigningKey
+signing_key(SigningKey key)
+{
+	DerivedKeys *keys = derived_keys();
+
+	epoch_check();
+	if (!keys->signing_derived[key])
+	{
+		uint8		seed[crypto_sign_SEEDBYTES];
+
+		require_root_key(FIRST_EPOCH);
+		root_keys_derive(FIRST_EPOCH, ROOT_USE_SIGNING + key, seed, sizeof(seed));
+		crypto_sign_seed_keypair(keys->signing_public[key], keys->signing_secret[key], seed);
+		sodium_memzero(seed, sizeof(seed));
+		keys->signing_derived[key] = true;
+	}
+	return key;
+}
+
+/* Sign with Ed25519 (RFC 8032) */
+void
+keyring_sign(SigningKey key, const void *message, Size message_len,
+			 uint8 signature[KEYRING_SIGNATURE_BYTES])
+{
+	crypto_sign_detached(signature, NULL, message, message_len,
+						 derived_keys()->signing_secret[signing_key(key)]);
+}
+
+/* Return the public key that belongs to keyring_sign() */
+void
+keyring_public_key(SigningKey key, uint8 public_key[KEYRING_PUBLIC_KEY_BYTES])
+{
+	memcpy(public_key, derived_keys()->signing_public[signing_key(key)],
+		   KEYRING_PUBLIC_KEY_BYTES);
+}
+
+/* Verify an Ed25519 signature; libsodium refuses small-order and non-canonical keys */
+bool
+keyring_verify_signature(const uint8 public_key[KEYRING_PUBLIC_KEY_BYTES],
+						 const void *message, Size message_len,
+						 const uint8 signature[KEYRING_SIGNATURE_BYTES])
+{
+	return crypto_sign_verify_detached(signature, message, message_len, public_key) == 0;
+}
+
+/* Compute SHA-256 (FIPS 180-4) */
+void
+keyring_sha256(const void *message, Size message_len, uint8 hash[KEYRING_HASH_BYTES])
+{
+	crypto_hash_sha256(hash, message, message_len);
+}
+
+/* Fill memory from this backend's generator */
+void
+keyring_random(void *out, Size out_len)
+{
+	nonce_fill(out, out_len);
+}
+
+/* Compare in constant time */
+bool
+keyring_equal(const void *a, const void *b, Size len)
+{
+	return sodium_memcmp(a, b, len) == 0;
+}
+
+/* Map a bigint subject to a version 8 uuid (RFC 9562 5.8) with a fixed prefix */
+void
+keyring_subject_from_int8(int64 id, pg_uuid_t *subject)
+{
+	static const uint8 prefix[8] = {'h', 'u', 'b', 0, 0, 0, 0x80, 0};
+	uint64		bits = (uint64) id;
+
+	memcpy(subject->data, prefix, sizeof(prefix));
+
+	/*
+	 * The variant takes two of the remaining 64 bits; they move to the two
+	 * low bits of byte 7, so that no two ids share a subject.
+	 */
+	subject->data[7] = (uint8) (bits >> 62);
+	bits = (bits & UINT64CONST(0x3FFFFFFFFFFFFFFF)) | UINT64CONST(0x8000000000000000);
+	for (int i = 0; i < 8; i++)
+		subject->data[8 + i] = (uint8) (bits >> (56 - 8 * i));
+}

@@ -1,0 +1,417 @@
+/*
+ * subject_keys.c: one random key per data subject, wrapped under an epoch.
+ *
+ * Destroying the key is what erasure stands on. A destroyed key leaves its row
+ * behind without the key, so that the subject cannot come back by accident.
+ */
+#include "postgres.h"
+
+#include <sodium.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "foundation/catalog.h"
+#include "foundation/engine.h"
+#include "foundation/errors.h"
+#include "keyring/epoch.h"
+#include "keyring/keyring.h"
+#include "keyring/nonce.h"
+#include "keyring/root_keys.h"
+#include "keyring/subject_keys.h"
+
+#define WRAP_NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+#define WRAP_MAC_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
+#define WRAPPED_BYTES (WRAP_NONCE_BYTES + SUBJECT_KEY_BYTES + WRAP_MAC_BYTES)
+#define WRAP_VERSION 1
+
+/* Columns of hub.subject_key */
+#define ANUM_SUBJECT 1
+#define ANUM_EPOCH 2
+#define ANUM_WRAPPED 3
+
+#define CACHE_INITIAL_ENTRIES 256
+#define CACHE_MAX_ENTRIES 65536
+
+/* Bound to what is wrapped, so that a wrapped key fits no other subject or epoch */
+typedef struct WrapContext
+{
+	uint8		version;
+	uint8		subject[UUID_LEN];
+	uint8		epoch[4];		/* network order */
+} WrapContext;
+
+StaticAssertDecl(sizeof(WrapContext) == 1 + UUID_LEN + 4, "WrapContext must have no padding");
+
+typedef struct CachedKey
+{
+	pg_uuid_t	subject;
+	SubjectState state;			/* SUBJECT_UNKNOWN marks a free entry */
+	uint8		key[SUBJECT_KEY_BYTES];
+} CachedKey;
+
+/* Open-addressing table in locked memory; entries is a power of two */
+static CachedKey *cache = NULL;
+static int	cache_entries = 0;
+static int	cache_used = 0;
+static uint64 cache_generation = 0;
+static int	cache_pid = 0;
+
+/* Did this transaction make or destroy keys? Then its end must drop caches */
+static bool made_keys = false;
+static bool destroyed_keys = false;
+
+PG_FUNCTION_INFO_V1(hub_destroy_subject_key);
+PG_FUNCTION_INFO_V1(hub_subject_state);
+
+/* Drop every cached key */
+static void
+cache_wipe(void)
+{
+	if (cache != NULL && cache_pid == MyProcPid)
+		sodium_memzero(cache, sizeof(CachedKey) * cache_entries);
+	cache_used = 0;
+}
+
+/* Return the entry of a subject, or the free entry where it belongs */
+static CachedKey *
+cache_slot(const pg_uuid_t *subject)
+{
+	uint32		position = hash_bytes(subject->data, UUID_LEN) & (cache_entries - 1);
+
+	while (cache[position].state != SUBJECT_UNKNOWN &&
+		   memcmp(&cache[position].subject, subject, UUID_LEN) != 0)
+		position = (position + 1) & (cache_entries - 1);
+	return &cache[position];
+}
+
+/* Allocate an empty table */
+static void
+cache_allocate(int entries)
+{
+	CachedKey  *table = sodium_malloc(sizeof(CachedKey) * entries);
+
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory for the keyring")));
+	sodium_memzero(table, sizeof(CachedKey) * entries);
+	cache = table;
+	cache_entries = entries;
+	cache_used = 0;
+	cache_pid = MyProcPid;
+}
+
+/* Make room for one more key; beyond the largest size start over */
+static void
+cache_make_room(void)
+{
+	CachedKey  *old_cache = cache;
+	int			old_entries = cache_entries;
+
+	if (cache_used < cache_entries / 2)
+		return;
+	if (cache_entries >= CACHE_MAX_ENTRIES)
+	{
+		cache_wipe();
+		return;
+	}
+	cache_allocate(cache_entries * 4);
+	for (int i = 0; i < old_entries; i++)
+	{
+		if (old_cache[i].state == SUBJECT_UNKNOWN)
+			continue;
+		memcpy(cache_slot(&old_cache[i].subject), &old_cache[i], sizeof(CachedKey));
+		cache_used++;
+	}
+	sodium_free(old_cache);		/* zeroes it */
+}
+
+/* Bring the cache up to date with the other backends */
+static void
+cache_validate(void)
+{
+	uint64		generation = epoch_generation();
+
+	if (cache_pid != MyProcPid)
+	{
+		cache_allocate(CACHE_INITIAL_ENTRIES);
+		cache_generation = generation;
+	}
+	else if (cache_generation != generation)
+	{
+		cache_wipe();
+		cache_generation = generation;
+	}
+}
+
+/* Fill in what a wrapped key is bound to */
+static void
+fill_wrap_context(WrapContext *context, const pg_uuid_t *subject, int epoch)
+{
+	context->version = WRAP_VERSION;
+	memcpy(context->subject, subject->data, UUID_LEN);
+	for (int i = 0; i < 4; i++)
+		context->epoch[i] = (uint8) ((uint32) epoch >> (24 - 8 * i));
+}
+
+/* Wrap a subject key under the key of an epoch */
+static bytea *
+wrap_key(const uint8 *key, const pg_uuid_t *subject, int epoch)
+{
+	bytea	   *wrapped = palloc(VARHDRSZ + WRAPPED_BYTES);
+	uint8	   *bytes = (uint8 *) VARDATA(wrapped);
+	uint8		wrapping_key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+	WrapContext context;
+
+	SET_VARSIZE(wrapped, VARHDRSZ + WRAPPED_BYTES);
+	fill_wrap_context(&context, subject, epoch);
+	nonce_fill(bytes, WRAP_NONCE_BYTES);
+	root_keys_derive(epoch, ROOT_USE_WRAP_SUBJECT, wrapping_key, sizeof(wrapping_key));
+	crypto_aead_xchacha20poly1305_ietf_encrypt(bytes + WRAP_NONCE_BYTES, NULL,
+											   key, SUBJECT_KEY_BYTES,
+											   (const uint8 *) &context, sizeof(context),
+											   NULL, bytes, wrapping_key);
+	sodium_memzero(wrapping_key, sizeof(wrapping_key));
+	return wrapped;
+}
+
+/* Unwrap a subject key; raises CH001 or CH003 */
+static void
+unwrap_key(const bytea *wrapped, const pg_uuid_t *subject, int epoch, uint8 *key)
+{
+	const uint8 *bytes = (const uint8 *) VARDATA_ANY(wrapped);
+	uint8		wrapping_key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+	WrapContext context;
+	bool		intact = false;
+
+	if (!root_keys_loaded(epoch))
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
+				 errmsg("the encryption key of epoch %d is not loaded", epoch),
+				 errhint("Put the key of epoch %d back in place and restart the server.", epoch)));
+	if (VARSIZE_ANY_EXHDR(wrapped) == WRAPPED_BYTES)
+	{
+		fill_wrap_context(&context, subject, epoch);
+		root_keys_derive(epoch, ROOT_USE_WRAP_SUBJECT, wrapping_key, sizeof(wrapping_key));
+		intact = crypto_aead_xchacha20poly1305_ietf_decrypt(key, NULL, NULL,
+															bytes + WRAP_NONCE_BYTES,
+															SUBJECT_KEY_BYTES + WRAP_MAC_BYTES,
+															(const uint8 *) &context,
+															sizeof(context),
+															bytes, wrapping_key) == 0;
+		sodium_memzero(wrapping_key, sizeof(wrapping_key));
+	}
+	if (!intact)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_SEALED_VALUE_INVALID),
+				 errmsg("the wrapped key of a data subject was altered"),
+				 errhint("Restore hub.subject_key from a backup with hub.import_keyring().")));
+}
+
+/*
+ * Read a subject's row into the cache entry that belongs to it.
+ *
+ * Goes by the newest committed state, not by the statement's snapshot: a key
+ * that was destroyed a moment ago must not be used any more.
+ */
+static void
+cache_load(CachedKey *entry, const pg_uuid_t *subject)
+{
+	Relation	relation = table_open(catalog_relation("subject_key"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, ANUM_SUBJECT, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(subject));
+	scan = systable_beginscan(relation, catalog_relation("subject_key_pkey"), true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		TupleDesc	descriptor = RelationGetDescr(relation);
+		bool		isnull;
+		int			epoch = DatumGetInt32(heap_getattr(tuple, ANUM_EPOCH, descriptor, &isnull));
+		Datum		wrapped = heap_getattr(tuple, ANUM_WRAPPED, descriptor, &isnull);
+
+		if (!isnull)
+			unwrap_key(DatumGetByteaPP(wrapped), subject, epoch, entry->key);
+		entry->subject = *subject;
+		entry->state = isnull ? SUBJECT_ERASED : SUBJECT_ALIVE;
+		cache_used++;
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+}
+
+/* Find a subject's entry, reading it when it is not cached; state tells what came of it */
+static CachedKey *
+find_entry(const pg_uuid_t *subject)
+{
+	CachedKey  *entry;
+
+	epoch_check();
+	cache_validate();
+	entry = cache_slot(subject);
+	if (entry->state == SUBJECT_UNKNOWN)
+	{
+		cache_make_room();
+		entry = cache_slot(subject);
+		cache_load(entry, subject);
+	}
+	return entry;
+}
+
+/* Return the key of a living subject, or NULL */
+const uint8 *
+subject_key_find(const pg_uuid_t *subject, SubjectState *state)
+{
+	CachedKey  *entry = find_entry(subject);
+
+	if (state != NULL)
+		*state = entry->state;
+	return entry->state == SUBJECT_ALIVE ? entry->key : NULL;
+}
+
+/* Tell whether a subject has a key, had one, or never had one */
+SubjectState
+keyring_subject_state(const pg_uuid_t *subject)
+{
+	return find_entry(subject)->state;
+}
+
+/* Make a key for a subject that has none; a subject that has or had one is left alone */
+void
+keyring_create_subject(const pg_uuid_t *subject)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {UUIDOID, INT4OID, BYTEAOID};
+	Datum		values[3];
+	uint8		key[SUBJECT_KEY_BYTES];
+	EngineScope scope;
+
+	if (keyring_subject_state(subject) != SUBJECT_UNKNOWN)
+		return;
+	keyring_register_epoch();
+	made_keys = true;
+
+	randombytes_buf(key, sizeof(key));
+	values[0] = UUIDPGetDatum(subject);
+	values[1] = Int32GetDatum(keyring_current_epoch());
+	values[2] = PointerGetDatum(wrap_key(key, subject, keyring_current_epoch()));
+	sodium_memzero(key, sizeof(key));
+
+	/* another session may make the key first: then theirs counts */
+	engine_begin(&scope);
+	SPI_execute_plan(engine_prepare(&plan,
+									"INSERT INTO hub.subject_key (subject, epoch, wrapped) "
+									"VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", 3, types),
+					 values, NULL, false, 0);
+	engine_end(&scope);
+}
+
+/*
+ * Destroy a subject's key, or bar a subject that never had one.
+ *
+ * Every backend forgets the key when the transaction commits. Returns false
+ * when it was destroyed already.
+ */
+bool
+keyring_destroy_subject(const pg_uuid_t *subject)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {UUIDOID, INT4OID};
+	Datum		values[2];
+	bool		destroyed;
+	EngineScope scope;
+
+	keyring_require();
+	destroyed_keys = true;
+	values[0] = UUIDPGetDatum(subject);
+	values[1] = Int32GetDatum(keyring_current_epoch());
+	engine_begin(&scope);
+	SPI_execute_plan(engine_prepare(&plan,
+									"INSERT INTO hub.subject_key AS k (subject, epoch, wrapped, destroyed_at) "
+									"VALUES ($1, $2, NULL, pg_catalog.clock_timestamp()) "
+									"ON CONFLICT (subject) DO UPDATE "
+									"SET wrapped = NULL, destroyed_at = pg_catalog.clock_timestamp() "
+									"WHERE k.wrapped IS NOT NULL", 2, types),
+					 values, NULL, false, 0);
+	destroyed = SPI_processed > 0;
+	engine_end(&scope);
+	cache_wipe();
+	return destroyed;
+}
+
+/* Drop cached keys that the end of a transaction makes stale, here or everywhere */
+static void
+forget_at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_PREPARE:
+			if (destroyed_keys)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has destroyed the key of a data subject")));
+			break;
+		case XACT_EVENT_COMMIT:
+			if (destroyed_keys)
+				epoch_bump_generation();
+			made_keys = destroyed_keys = false;
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			if (made_keys || destroyed_keys)
+				cache_wipe();
+			made_keys = destroyed_keys = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Drop keys of a subtransaction that was rolled back */
+static void
+forget_at_subtransaction_end(SubXactEvent event, SubTransactionId sub_id,
+							 SubTransactionId parent_id, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && (made_keys || destroyed_keys))
+		cache_wipe();
+}
+
+/* Watch transaction ends; called once, before any fork */
+void
+subject_keys_init(void)
+{
+	RegisterXactCallback(forget_at_transaction_end, NULL);
+	RegisterSubXactCallback(forget_at_subtransaction_end, NULL);
+}
+
+/* Destroy the key of a data subject; true when it existed until now */
+Datum
+hub_destroy_subject_key(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(keyring_destroy_subject(PG_GETARG_UUID_P(0)));
+}
+
+/* Tell the state of a data subject's key: unknown, alive or erased */
+Datum
+hub_subject_state(PG_FUNCTION_ARGS)
+{
+	static const char *const names[] = {
+		[SUBJECT_UNKNOWN] = "unknown",
+		[SUBJECT_ALIVE] = "alive",
+		[SUBJECT_ERASED] = "erased"
+	};
+
+	PG_RETURN_TEXT_P(cstring_to_text(names[keyring_subject_state(PG_GETARG_UUID_P(0))]));
+}

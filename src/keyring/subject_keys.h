@@ -1,0 +1,24 @@
+/* subject_keys.h: inside the keyring only. One key per data subject. */
+#ifndef CUSTOMER_HUB_SUBJECT_KEYS_H
+#define CUSTOMER_HUB_SUBJECT_KEYS_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+#include "keyring/keyring.h"
+
+#define SUBJECT_KEY_BYTES 32
+
+/*
+ * Key of a subject in locked memory, valid until the next keyring call; NULL
+ * unless the subject is alive. state may be NULL.
+ */
+extern const uint8 *subject_key_find(const pg_uuid_t *subject, SubjectState *state);
+
+/* A hub-wide key; see keyring.c */
+extern const uint8 *service_key(ServiceKey key);
+
+extern void subject_keys_init(void);
+
+#endif							/* CUSTOMER_HUB_SUBJECT_KEYS_H */

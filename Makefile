@@ -9,7 +9,10 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(ROOMS:%=src/%/*.c))))
 
 # Stated order: floors first, and within a room what others refer to first.
 ROOM_SQL = \
-	src/types/plain.sql \
+	src/types/enums.sql \
+	src/types/region.sql \
+	src/types/phone.sql \
+	src/types/email.sql \
 	src/types/data_class.sql \
 	src/types/encrypted.sql \
 	src/keyring/keyring.sql \

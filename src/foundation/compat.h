@@ -26,4 +26,19 @@
 #define compat_proc_lxid(proc) ((proc)->lxid)
 #endif
 
+/*
+ * PG 16 let input functions report bad text without raising (upstream
+ * d9f7f5d32f). Before that the same statement raises.
+ */
+#if PG16_GE
+#include "nodes/miscnodes.h"
+#else
+#define ereturn(escontext, dummy_value, ...) \
+	do { \
+		(void) (escontext); \
+		ereport(ERROR, __VA_ARGS__); \
+		return dummy_value; \
+	} while (0)
+#endif
+
 #endif							/* CUSTOMER_HUB_COMPAT_H */

@@ -1,5 +1,6 @@
 -- What PUBLIC may call. Every function of the extension starts out with no
--- EXECUTE for PUBLIC; operators, casts and the functions listed here get it back.
+-- EXECUTE for PUBLIC; those of operators, operator classes (the executor checks
+-- the hash function of IN) and casts get it back, and those listed here.
 REVOKE ALL ON ALL ROUTINES IN SCHEMA hub FROM PUBLIC;
 
 DO LANGUAGE plpgsql $$
@@ -7,8 +8,11 @@ DECLARE
 	routine pg_catalog.regprocedure;
 BEGIN
 	FOR routine IN
-		SELECT o.oprcode FROM pg_catalog.pg_operator o
-		WHERE o.oprnamespace = 'hub'::pg_catalog.regnamespace
+		SELECT p.oid FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
+		WHERE p.pronamespace = 'hub'::pg_catalog.regnamespace
+		UNION
+		SELECT p.oid FROM pg_catalog.pg_amproc a JOIN pg_catalog.pg_proc p ON p.oid = a.amproc
+		WHERE p.pronamespace = 'hub'::pg_catalog.regnamespace
 		UNION
 		SELECT c.castfunc FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc
 		WHERE p.pronamespace = 'hub'::pg_catalog.regnamespace
@@ -19,3 +23,4 @@ END
 $$;
 
 -- each room adds its own, one line each, in floor order
+GRANT EXECUTE ON FUNCTION hub.calling_code(hub.phone), hub.regions_of(hub.phone), hub.country_of(hub.region) TO PUBLIC;

@@ -1,6 +1,7 @@
 -- What PUBLIC may call. Every function of the extension starts out with no
--- EXECUTE for PUBLIC; those of operators, operator classes (the executor checks
--- the hash function of IN) and casts get it back, and those listed here.
+-- EXECUTE for PUBLIC; those of operators, of operator classes (the executor checks
+-- the hash function of IN), of casts and of text input and output (the planner
+-- checks them in casts) get it back, and those listed here.
 REVOKE ALL ON ALL ROUTINES IN SCHEMA hub FROM PUBLIC;
 
 DO LANGUAGE plpgsql $$
@@ -12,6 +13,9 @@ BEGIN
 		WHERE p.pronamespace = 'hub'::pg_catalog.regnamespace
 		UNION
 		SELECT p.oid FROM pg_catalog.pg_amproc a JOIN pg_catalog.pg_proc p ON p.oid = a.amproc
+		WHERE p.pronamespace = 'hub'::pg_catalog.regnamespace
+		UNION
+		SELECT p.oid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_proc p ON p.oid IN (t.typinput, t.typoutput)
 		WHERE p.pronamespace = 'hub'::pg_catalog.regnamespace
 		UNION
 		SELECT c.castfunc FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc

@@ -1,4 +1,9 @@
 # customer_hub: PGXS build. Rooms in floor order; each contributes its C and SQL.
+#
+#   make, make install      build and install for the PostgreSQL of $(PG_CONFIG)
+#   make installcheck       pg_regress and isolation against a running server that
+#                           has customer_hub in shared_preload_libraries and a key
+#   make demo, make test    everything in a throw-away server: see test/run.sh
 EXTENSION = customer_hub
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 MODULE_big = customer_hub
@@ -23,20 +28,63 @@ ROOM_SQL = \
 	src/channels/channels.sql \
 	src/hub/hub.sql
 
+# Frozen install scripts and the steps between versions: src/upgrade/README.md
+UPGRADE_SQL = $(sort $(wildcard src/upgrade/$(EXTENSION)--*.sql))
 
 built_script = build/$(EXTENSION)--$(EXTVERSION).sql
+DATA = $(UPGRADE_SQL)
 DATA_built = $(built_script)
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = -lsodium
-EXTRA_CLEAN = build
+EXTRA_CLEAN = build results output_iso
+
+# Each test file runs in a database of its own, so files need no order and share
+# nothing; PGXS would run all of them in one.
+NO_INSTALLCHECK = 1
+REGRESS_FILES = $(sort $(wildcard sql/*.sql))
+ISOLATION_FILES = $(sort $(wildcard test/isolation/specs/*.spec))
 
 PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+.DEFAULT_GOAL := all
+.PHONY: demo test
+
+demo test:
+	@sh test/run.sh $@
+
+ifneq ($(wildcard $(PGXS)),)
+
 include $(PGXS)
 
 $(OBJS): $(ROOM_INCLUDES)
 
 $(built_script): src/install.sql $(ROOM_SQL) $(EXTENSION).control Makefile
 	@mkdir -p build
-	cat src/install.sql $(ROOM_SQL) > $@
+	cat src/install.sql $(ROOM_SQL) > $@.tmp
+	mv $@.tmp $@
+
+.PHONY: installcheck
+installcheck: $(REGRESS_FILES:sql/%.sql=check-regress-%) $(ISOLATION_FILES:test/isolation/specs/%.spec=check-isolation-%)
+
+# One file of pg_regress; RESULTS is where its output goes
+RESULTS = .
+check-regress-%: sql/%.sql
+	@mkdir -p $(RESULTS)
+	@$(pg_regress_installcheck) --outputdir=$(RESULTS) --load-extension=$(EXTENSION) --dbname=regress_$* $*
+
+check-isolation-%: test/isolation/specs/%.spec
+	@mkdir -p $(RESULTS)/output_iso
+	@$(pg_isolation_regress_installcheck) --inputdir=test/isolation --outputdir=$(RESULTS)/output_iso --load-extension=$(EXTENSION) --dbname=isolation_$* $*
+
+else
+
+.PHONY: all install installcheck clean
+all install installcheck clean:
+	@echo "customer_hub: no PostgreSQL to build for: '$(PG_CONFIG)' does not name a pg_config with server headers." >&2
+	@echo "Missing: the PostgreSQL server headers (Debian, Ubuntu: postgresql-server-dev-NN) and libsodium (libsodium-dev)." >&2
+	@echo "Install them, or set PG_CONFIG=/path/to/pg_config. 'sh test/run.sh demo' installs what is missing by itself." >&2
+	@exit 1
+
+endif

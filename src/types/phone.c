@@ -45,6 +45,8 @@ find_calling_code(const char *digits, int *code_length)
 {
 	int			code = 0;
 
+	if (digits[0] == '0')
+		return NULL;			/* leading zeroes would vanish below */
 	for (int length = 1; length <= CALLING_CODE_MAX_DIGITS && digits[length - 1]; length++)
 	{
 		const CallingCode *found;

@@ -14,6 +14,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(ROOMS:%=src/%/*.c))))
 
 # Stated order: floors first, and within a room what others refer to first.
 ROOM_SQL = \
+	src/foundation/catalog.sql \
 	src/types/enums.sql \
 	src/types/region.sql \
 	src/types/phone.sql \

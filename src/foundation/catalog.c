@@ -2,6 +2,8 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -13,11 +15,13 @@
 #define HUB_SCHEMA "hub"
 
 /* A relation that only this extension has: its presence is the extension's */
-#define HUB_MARKER_RELATION "data_class"
+#define HUB_MARKER_RELATION "data_class_custom"
 
 static Oid	schema_oid = InvalidOid;
 static bool installed = false;
 static bool cache_valid = false;
+
+PG_FUNCTION_INFO_V1(hub_catalog_changed);
 
 /* Forget what is cached when a schema comes or goes */
 static void
@@ -89,4 +93,18 @@ catalog_relation(const char *name)
 				 errmsg("relation hub.%s does not exist", name),
 				 errhint("The extension's catalogs are incomplete; recreate the extension or restore it from a backup.")));
 	return relation;
+}
+
+/* Trigger: tell every backend, at commit, to forget what it cached of this catalog */
+Datum
+hub_catalog_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("hub.catalog_changed must be called as a trigger")));
+	CacheInvalidateRelcache(trigger->tg_relation);
+	PG_RETURN_NULL();
 }

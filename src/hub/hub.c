@@ -18,6 +18,7 @@
 #include "foundation/catalog.h"
 #include "foundation/settings.h"
 #include "keyring/keyring.h"
+#include "types/data_class.h"
 #include "types/disclosure.h"
 
 PG_MODULE_MAGIC;
@@ -165,6 +166,7 @@ _PG_init(void)
 	settings_init();
 	catalog_init();
 	keyring_init();
+	data_class_init();
 	governed_init();
 
 	next_shmem_request_hook = shmem_request_hook;

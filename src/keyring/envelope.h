@@ -52,6 +52,7 @@ typedef struct EnvelopeView
 
 /* Read the parts of a sealed value without opening it; raises CH003 when malformed */
 extern void envelope_view(const struct varlena *sealed, EnvelopeView *view);
+extern bool envelope_is_unbound(const EnvelopeView *view);
 
 /*
  * Seal plaintext for a subject (NULL: unbound) as a new varlena in the current
@@ -60,6 +61,15 @@ extern void envelope_view(const struct varlena *sealed, EnvelopeView *view);
 extern struct varlena *envelope_seal(EnvelopeFamily family, uint8 flags, uint16 class_id,
 									 const pg_uuid_t *subject, const uint8 *tag,
 									 const void *plaintext, Size plaintext_len);
+
+/*
+ * Seal a value as it comes from the caller: unbound and unclassified. Such a
+ * value is known again by envelope_is_fresh() in the same backend, and only
+ * there; stored ones of others never count as fresh.
+ */
+extern struct varlena *envelope_seal_fresh(EnvelopeFamily family, uint8 flags, const uint8 *tag,
+										   const void *plaintext, Size plaintext_len);
+extern bool envelope_is_fresh(const struct varlena *sealed);
 
 /*
  * Open a sealed value into memory_alloc_secret() memory with a terminating

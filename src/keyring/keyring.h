@@ -30,7 +30,6 @@ typedef enum ServiceKey
 	SERVICE_KEY_TAG_JSONB,
 	SERVICE_KEY_PSEUDONYM,		/* tok_... and receipts' subject pseudonym */
 	SERVICE_KEY_UNBOUND,		/* seals values that have no data subject yet */
-	SERVICE_KEY_SEALED_TOKEN,	/* authenticates hub1: tokens */
 	SERVICE_KEY_IDENTITY,		/* authenticates the identity carrier */
 	SERVICE_KEY_AUDIT_EVENT,	/* tags audit events at insert */
 	SERVICE_KEY_SUPPRESSION,	/* hashes addresses of erased persons */

@@ -1,0 +1,348 @@
+/*
+ * envelope.c: seal, open, and the text form of sealed values.
+ */
+#include "postgres.h"
+
+#include <sodium.h>
+
+#include "fmgr.h"
+
+#include "foundation/errors.h"
+#include "foundation/memory.h"
+#include "keyring/envelope.h"
+#include "keyring/epoch.h"
+#include "keyring/keyring.h"
+#include "keyring/nonce.h"
+#include "keyring/root_keys.h"
+#include "keyring/subject_keys.h"
+
+#define ENVELOPE_VERSION_AND_SUITE 0x11
+#define FAMILY_MASK 0x07
+
+/* Class of a value that nobody has classified yet */
+#define DATA_CLASS_NONE 0
+
+/* What of the nonce is left behind an equality tag */
+#define FRESH_TAIL_BYTES (ENVELOPE_NONCE_BYTES - ENVELOPE_TAG_BYTES)
+
+/* Associated data: length of the header in four bytes, then the header */
+#define AAD_BYTES (4 + ENVELOPE_HEADER_BYTES)
+
+/* hub1: token: epoch (2), MAC (16), envelope; all in base64url without padding */
+#define TOKEN_PREFIX "hub1:"
+#define TOKEN_PREFIX_BYTES 5
+#define TOKEN_EPOCH_BYTES 2
+#define TOKEN_MAC_BYTES 16
+#define TOKEN_HEAD_BYTES (TOKEN_EPOCH_BYTES + TOKEN_MAC_BYTES)
+
+/* Raise the one error for a sealed value that is not as it was made */
+static void
+invalid_sealed_value(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CH_SEALED_VALUE_INVALID),
+			 errmsg("sealed value is damaged or was altered"),
+			 errhint("It was not made by this hub's keyring, or was changed since. Nothing of it is shown.")));
+}
+
+/* Read the parts of a sealed value without opening it */
+void
+envelope_view(const struct varlena *sealed, EnvelopeView *view)
+{
+	const uint8 *bytes = (const uint8 *) VARDATA_ANY(sealed);
+	Size		len = VARSIZE_ANY_EXHDR(sealed);
+
+	if (len < ENVELOPE_OVERHEAD || bytes[0] != ENVELOPE_VERSION_AND_SUITE)
+		invalid_sealed_value();
+	view->family = bytes[1] & FAMILY_MASK;
+	view->flags = bytes[1] & ~FAMILY_MASK;
+	view->class_id = (uint16) (bytes[2] << 8 | bytes[3]);
+	memcpy(view->subject.data, bytes + 4, UUID_LEN);
+	view->nonce = bytes + ENVELOPE_HEADER_BYTES;
+	view->ciphertext = view->nonce + ENVELOPE_NONCE_BYTES;
+	view->plaintext_len = len - ENVELOPE_OVERHEAD;
+}
+
+/* Build the associated data from an envelope's header */
+static void
+fill_associated_data(const uint8 *header, uint8 aad[AAD_BYTES])
+{
+	aad[0] = aad[1] = aad[2] = 0;
+	aad[3] = ENVELOPE_HEADER_BYTES;
+	memcpy(aad + 4, header, ENVELOPE_HEADER_BYTES);
+}
+
+static bool
+is_unbound(const pg_uuid_t *subject)
+{
+	static const pg_uuid_t nobody;
+
+	return memcmp(subject, &nobody, UUID_LEN) == 0;
+}
+
+/* Is a sealed value not bound to a data subject? */
+bool
+envelope_is_unbound(const EnvelopeView *view)
+{
+	return is_unbound(&view->subject);
+}
+
+/* Write the header of an envelope */
+static void
+fill_header(uint8 *header, EnvelopeFamily family, uint8 flags, uint16 class_id,
+			const pg_uuid_t *subject)
+{
+	header[0] = ENVELOPE_VERSION_AND_SUITE;
+	header[1] = family | flags;
+	header[2] = class_id >> 8;
+	header[3] = class_id & 0xFF;
+	if (subject == NULL)
+		memset(header + 4, 0, UUID_LEN);
+	else
+		memcpy(header + 4, subject->data, UUID_LEN);
+}
+
+/* Seal; tail gives the last eight bytes of the nonce behind a tag, NULL makes them random */
+static struct varlena *
+seal_with_nonce_tail(EnvelopeFamily family, uint8 flags, uint16 class_id,
+					 const pg_uuid_t *subject, const uint8 *tag, const uint8 *tail,
+					 const void *plaintext, Size plaintext_len)
+{
+	Size		size = VARHDRSZ + ENVELOPE_OVERHEAD + plaintext_len;
+	struct varlena *sealed = palloc(size);
+	uint8	   *bytes = (uint8 *) VARDATA(sealed);
+	uint8	   *nonce = bytes + ENVELOPE_HEADER_BYTES;
+	uint8		aad[AAD_BYTES];
+	const uint8 *key;
+
+	SET_VARSIZE(sealed, size);
+	fill_header(bytes, family, flags | (tag ? ENVELOPE_FLAG_SEARCHABLE : 0), class_id, subject);
+	if (subject == NULL || is_unbound(subject))
+		key = service_key(SERVICE_KEY_UNBOUND);
+	else
+	{
+		key = subject_key_find(subject, NULL);
+		if (key == NULL)
+		{
+			keyring_create_subject(subject);
+			key = subject_key_find(subject, NULL);
+		}
+		if (key == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_CH_SUBJECT_ERASED),
+					 errmsg("the data subject has been erased"),
+					 errhint("Nothing can be stored for an erased data subject; a person who returns is a new data subject.")));
+	}
+
+	if (tag != NULL)
+	{
+		memcpy(nonce, tag, ENVELOPE_TAG_BYTES);
+		if (tail != NULL)
+			memcpy(nonce + ENVELOPE_TAG_BYTES, tail, FRESH_TAIL_BYTES);
+		else
+			nonce_fill(nonce + ENVELOPE_TAG_BYTES, FRESH_TAIL_BYTES);
+	}
+	else
+		nonce_fill(nonce, ENVELOPE_NONCE_BYTES);
+
+	fill_associated_data(bytes, aad);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(nonce + ENVELOPE_NONCE_BYTES, NULL,
+											   plaintext, plaintext_len,
+											   aad, sizeof(aad), NULL, nonce, key);
+	return sealed;
+}
+
+/*
+ * Seal plaintext for a subject.
+ *
+ * Returns a new varlena in the current context. Raises CH004 when the subject's
+ * key was destroyed.
+ */
+struct varlena *
+envelope_seal(EnvelopeFamily family, uint8 flags, uint16 class_id,
+			  const pg_uuid_t *subject, const uint8 *tag,
+			  const void *plaintext, Size plaintext_len)
+{
+	return seal_with_nonce_tail(family, flags, class_id, subject, tag, NULL,
+								plaintext, plaintext_len);
+}
+
+/* Compute the end of a fresh value's nonce from the rest of it */
+static void
+fresh_tail(const uint8 *header, const uint8 *tag, uint8 tail[FRESH_TAIL_BYTES])
+{
+	uint8		message[ENVELOPE_HEADER_BYTES + ENVELOPE_TAG_BYTES];
+	uint8		hash[16];
+
+	memcpy(message, header, ENVELOPE_HEADER_BYTES);
+	memcpy(message + ENVELOPE_HEADER_BYTES, tag, ENVELOPE_TAG_BYTES);
+	keyring_siphash128(SERVICE_KEY_TRANSIT, message, sizeof(message), hash);
+	memcpy(tail, hash, FRESH_TAIL_BYTES);
+}
+
+/*
+ * Seal a value as it comes from the caller.
+ *
+ * The end of the nonce is a MAC under a key of this backend instead of random:
+ * equal values get equal nonces here, others cannot, since the tag differs.
+ */
+struct varlena *
+envelope_seal_fresh(EnvelopeFamily family, uint8 flags, const uint8 *tag,
+					const void *plaintext, Size plaintext_len)
+{
+	uint8		header[ENVELOPE_HEADER_BYTES];
+	uint8		tail[FRESH_TAIL_BYTES];
+
+	fill_header(header, family, flags | ENVELOPE_FLAG_SEARCHABLE, DATA_CLASS_NONE, NULL);
+	fresh_tail(header, tag, tail);
+	return seal_with_nonce_tail(family, flags, DATA_CLASS_NONE, NULL, tag, tail,
+								plaintext, plaintext_len);
+}
+
+/* Was a value sealed by envelope_seal_fresh() of this very backend? */
+bool
+envelope_is_fresh(const struct varlena *sealed)
+{
+	const uint8 *bytes = (const uint8 *) VARDATA_ANY(sealed);
+	const uint8 *nonce = bytes + ENVELOPE_HEADER_BYTES;
+	uint8		tail[FRESH_TAIL_BYTES];
+	EnvelopeView view;
+
+	envelope_view(sealed, &view);
+	if (view.class_id != DATA_CLASS_NONE || !is_unbound(&view.subject) ||
+		(view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+		return false;
+	fresh_tail(bytes, nonce, tail);
+	return sodium_memcmp(tail, nonce + ENVELOPE_TAG_BYTES, FRESH_TAIL_BYTES) == 0;
+}
+
+/* Open a sealed value; NULL when its data subject is erased, CH003 when altered */
+char *
+envelope_open(const struct varlena *sealed, Size *plaintext_len)
+{
+	EnvelopeView view;
+	SubjectState state;
+	uint8		aad[AAD_BYTES];
+	const uint8 *key;
+	char	   *plaintext;
+
+	envelope_view(sealed, &view);
+	if (is_unbound(&view.subject))
+		key = service_key(SERVICE_KEY_UNBOUND);
+	else
+	{
+		key = subject_key_find(&view.subject, &state);
+		if (key == NULL && state == SUBJECT_ERASED)
+			return NULL;
+		if (key == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
+					 errmsg("the key of a data subject is missing from hub.subject_key"),
+					 errhint("Bring the keyring back with hub.import_keyring() or from a backup.")));
+	}
+
+	plaintext = memory_alloc_secret(view.plaintext_len + 1);
+	fill_associated_data((const uint8 *) VARDATA_ANY(sealed), aad);
+	if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8 *) plaintext, NULL, NULL,
+												   view.ciphertext,
+												   view.plaintext_len + ENVELOPE_MAC_BYTES,
+												   aad, sizeof(aad), view.nonce, key) != 0)
+		invalid_sealed_value();
+	plaintext[view.plaintext_len] = '\0';
+	*plaintext_len = view.plaintext_len;
+	return plaintext;
+}
+
+/* Compute the MAC that a token carries under the root key of an epoch */
+static void
+token_mac(int epoch, const uint8 *envelope, Size envelope_len, uint8 mac[TOKEN_MAC_BYTES])
+{
+	uint8		key[crypto_generichash_KEYBYTES];
+
+	root_keys_derive(epoch, ROOT_USE_SEALED_TOKEN, key, sizeof(key));
+	crypto_generichash(mac, TOKEN_MAC_BYTES, envelope, envelope_len, key, sizeof(key));
+	sodium_memzero(key, sizeof(key));
+}
+
+/*
+ * Print a sealed value as hub1:<base64url>.
+ *
+ * The MAC is under the epoch's key, not the subject's: a dump must restore
+ * before the subject keys are back, and for erased subjects too.
+ */
+char *
+envelope_to_token(const struct varlena *sealed)
+{
+	Size		envelope_len = VARSIZE_ANY_EXHDR(sealed);
+	Size		raw_len = TOKEN_HEAD_BYTES + envelope_len;
+	Size		text_len = sodium_base64_ENCODED_LEN(raw_len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	uint8	   *raw = palloc(raw_len);
+	char	   *text = palloc(TOKEN_PREFIX_BYTES + text_len);
+	int			epoch = epoch_current();
+
+	keyring_require();
+	raw[0] = epoch >> 8;
+	raw[1] = epoch & 0xFF;
+	memcpy(raw + TOKEN_HEAD_BYTES, VARDATA_ANY(sealed), envelope_len);
+	token_mac(epoch, raw + TOKEN_HEAD_BYTES, envelope_len, raw + TOKEN_EPOCH_BYTES);
+	memcpy(text, TOKEN_PREFIX, TOKEN_PREFIX_BYTES);
+	sodium_bin2base64(text + TOKEN_PREFIX_BYTES, text_len, raw, raw_len,
+					  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	pfree(raw);
+	return text;
+}
+
+/* Does a text claim to be a sealed token? */
+bool
+envelope_is_token(const char *text, Size len)
+{
+	return len >= TOKEN_PREFIX_BYTES && memcmp(text, TOKEN_PREFIX, TOKEN_PREFIX_BYTES) == 0;
+}
+
+/* Read a token back; raises CH003 unless this hub made it */
+struct varlena *
+envelope_from_token(const char *text, Size len)
+{
+	Size		raw_max = (len - TOKEN_PREFIX_BYTES) / 4 * 3 + 3;
+	uint8	   *raw = palloc(raw_max);
+	size_t		raw_len;
+	Size		envelope_len;
+	struct varlena *sealed;
+	EnvelopeView view;
+	int			epoch;
+
+	if (!keyring_available())
+		keyring_require();
+	if (sodium_base642bin(raw, raw_max, text + TOKEN_PREFIX_BYTES, len - TOKEN_PREFIX_BYTES,
+						  NULL, &raw_len, NULL,
+						  sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+		raw_len < TOKEN_HEAD_BYTES + ENVELOPE_OVERHEAD)
+		invalid_sealed_value();
+	envelope_len = raw_len - TOKEN_HEAD_BYTES;
+	sealed = palloc(VARHDRSZ + envelope_len);
+	SET_VARSIZE(sealed, VARHDRSZ + envelope_len);
+	memcpy(VARDATA(sealed), raw + TOKEN_HEAD_BYTES, envelope_len);
+	envelope_view(sealed, &view);
+
+	epoch = raw[0] << 8 | raw[1];
+	if (root_keys_loaded(epoch))
+	{
+		uint8		mac[TOKEN_MAC_BYTES];
+
+		token_mac(epoch, raw + TOKEN_HEAD_BYTES, envelope_len, mac);
+		if (sodium_memcmp(mac, raw + TOKEN_EPOCH_BYTES, TOKEN_MAC_BYTES) != 0)
+			invalid_sealed_value();
+	}
+	else
+	{
+		/* made under an epoch that is gone: only its own key can vouch for it */
+		Size		plaintext_len;
+		char	   *plaintext = envelope_open(sealed, &plaintext_len);
+
+		if (plaintext == NULL)
+			invalid_sealed_value();
+		memory_free_secret(plaintext, plaintext_len);
+	}
+	pfree(raw);
+	return sealed;
+}

@@ -26,7 +26,7 @@ ROOM_SQL = \
 	src/access/governed.sql \
 	src/audit/audit.sql \
 	src/privacy/privacy.sql \
-	src/channels/channels.sql \
+	src/channels/parsers.sql \
 	src/hub/hub.sql
 
 # Frozen install scripts and the steps between versions: src/upgrade/README.md

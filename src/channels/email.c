@@ -145,7 +145,7 @@ email_emit(EventSink *sink, ChannelEvent *event)
 
 	if (event->kind == NULL)
 		event->kind = "message:email";
-	if (event->status == EVENT_NEW || strcmp(event->status, EVENT_NEW) == 0)
+	if (strcmp(event->status, EVENT_NEW) == 0)
 	{
 		event->status = EVENT_REJECTED;
 		if (event->external_id == NULL)

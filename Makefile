@@ -24,6 +24,7 @@ ROOM_SQL = \
 	src/keyring/keyring.sql \
 	src/identity/identity.sql \
 	src/access/governed.sql \
+	src/access/govern.sql \
 	src/audit/audit.sql \
 	src/privacy/privacy.sql \
 	src/channels/parsers.sql \

@@ -41,4 +41,14 @@
 	} while (0)
 #endif
 
+/*
+ * PG 16 replaced the ownership checks of each kind of object by one (upstream
+ * afbfc02983).
+ */
+#if PG16_GE
+#define compat_owns_relation(relid, role) object_ownercheck(RelationRelationId, relid, role)
+#else
+#define compat_owns_relation(relid, role) pg_class_ownercheck(relid, role)
+#endif
+
 #endif							/* CUSTOMER_HUB_COMPAT_H */

@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 
 #include "access/governed.h"
+#include "access/protect.h"
 #include "foundation/catalog.h"
 #include "foundation/settings.h"
 #include "keyring/keyring.h"
@@ -31,6 +32,7 @@ static ExecutorStart_hook_type next_executor_start_hook = NULL;
 static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
+static object_access_hook_type next_object_access_hook = NULL;
 
 /* Executor runs that enclose the current one; a top-level query runs at 1 */
 static int	executor_depth = 0;
@@ -136,21 +138,32 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 					QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc)
 {
 	bool		saved_to_client = disclosure_set_to_client(false);
+	Node	   *parsetree = pstmt->utilityStmt;
 
 	PG_TRY();
 	{
+		protect_before_utility(parsetree);
 		if (next_process_utility_hook)
 			next_process_utility_hook(pstmt, query_string, read_only_tree, context,
 									  params, query_env, dest, qc);
 		else
 			standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
 									params, query_env, dest, qc);
+		protect_after_utility(parsetree);
 	}
 	PG_FINALLY();
 	{
 		disclosure_set_to_client(saved_to_client);
 	}
 	PG_END_TRY();
+}
+
+static void
+hub_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (next_object_access_hook)
+		next_object_access_hook(access, class_id, object_id, sub_id, arg);
+	protect_object_access(access, class_id, object_id, sub_id, arg);
 }
 
 /* Put our hooks in front of those that are there, and give each room its start */
@@ -181,4 +194,6 @@ _PG_init(void)
 	ExecutorFinish_hook = hub_executor_finish;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = hub_process_utility;
+	next_object_access_hook = object_access_hook;
+	object_access_hook = hub_object_access;
 }

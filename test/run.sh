@@ -44,7 +44,8 @@ quietly() {
 need() {
     package=$1
     shift
-    "$@" >/dev/null 2>&1 </dev/null || missing="$missing $package"
+    "$@" >/dev/null 2>&1 </dev/null && return 0
+    case "$missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
 }
 
 # Run apt-get, as root or through sudo

@@ -182,8 +182,8 @@ passed=$(grep -c '^ok ' "$results" || :)
 
 # Every file of tests must have run; only a filter may leave one out
 if [ -z "$selection" ]; then
-    there=$(find test/lint test/pgtap test/isolation/specs test/t sql 2>/dev/null \
-        -name '*.sh' -o -name '*.sql' -o -name '*.spec' -o -name '*.pl' | wc -l)
+    there=$(find test/lint test/pgtap test/isolation/specs test/t sql \
+        -name '*.sh' -o -name '*.sql' -o -name '*.spec' -o -name '*.pl' 2>/dev/null | wc -l)
     if [ $((passed + failed)) -ne $((there + 1)) ]; then
         echo "There are $there files of tests, and the demo, but $((passed + failed)) tests were run." >"$work/out/run.log"
         report 1 run "$work/out/run.log"

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -23,6 +22,7 @@
 #include "access/governed.h"
 #include "access/protect.h"
 #include "foundation/compat.h"
+#include "foundation/engine.h"
 #include "foundation/errors.h"
 #include "identity/identity.h"
 #include "keyring/envelope.h"
@@ -44,15 +44,12 @@ run_engine(const char *statement, int nargs, Oid *types, Datum *values, const ch
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	char	   *volatile result = NULL;
-	Oid			user;
-	int			sec_context;
+	EngineScope scope;
 
-	GetUserIdAndSecContext(&user, &sec_context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	protect_enter_engine();
 	PG_TRY();
 	{
-		SPI_connect();
+		engine_begin(&scope);
 		if (SPI_execute_with_args(statement, nargs, types, values, nulls, false, 0) < 0)
 			elog(ERROR, "could not execute \"%s\"", statement);
 		if (SPI_processed > 0 && SPI_tuptable != NULL)
@@ -62,12 +59,11 @@ run_engine(const char *statement, int nargs, Oid *types, Datum *values, const ch
 			if (text != NULL)
 				result = MemoryContextStrdup(caller_context, text);
 		}
-		SPI_finish();
+		engine_end(&scope);
 	}
 	PG_FINALLY();
 	{
 		protect_leave_engine();
-		SetUserIdAndSecContext(user, sec_context);
 	}
 	PG_END_TRY();
 	return result;

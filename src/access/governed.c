@@ -3,7 +3,7 @@
  *
  * Entries are made on first use, for relations that are not governed too, and
  * go stale through relcache invalidation: of the relation itself, or of the two
- * tables, whose triggers send it. What a caller holds stays valid until the end
+ * tables, whose catalog_changed triggers send it. What a caller holds stays valid until the end
  * of the transaction.
  */
 #include "postgres.h"
@@ -15,8 +15,6 @@
 #include "access/xact.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
-#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -63,8 +61,6 @@ static bool any = false;
 
 /* Contexts of replaced entries, freed when no caller can hold them any more */
 static List *retired = NIL;
-
-PG_FUNCTION_INFO_V1(hub_governed_changed);
 
 /* Mark what an invalidation concerns as stale */
 static void
@@ -383,18 +379,4 @@ governed_row_subject(const GovernedRelation *governed, Datum value, bool isnull,
 	else
 		*subject = *DatumGetUUIDP(value);
 	return true;
-}
-
-/* Trigger of hub.governed and hub.classification: have every backend read them anew */
-Datum
-hub_governed_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("hub.governed_changed() can only be called as a trigger")));
-	CacheInvalidateRelcache(trigger->tg_relation);
-	return PointerGetDatum(NULL);
 }

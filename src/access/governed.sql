@@ -30,15 +30,7 @@ SELECT pg_catalog.pg_extension_config_dump('hub.classification', '');
 
 REVOKE ALL ON hub.governed, hub.classification FROM PUBLIC;
 
-CREATE FUNCTION hub.governed_changed() RETURNS pg_catalog.trigger
-	LANGUAGE c AS 'MODULE_PATHNAME', 'hub_governed_changed';
-COMMENT ON FUNCTION hub.governed_changed() IS 'Trigger function: makes every backend read the registry of governed relations anew';
-
-CREATE TRIGGER governed_changed
-	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.governed
-	FOR EACH STATEMENT EXECUTE FUNCTION hub.governed_changed();
-CREATE TRIGGER governed_changed
-	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.classification
-	FOR EACH STATEMENT EXECUTE FUNCTION hub.governed_changed();
-ALTER TABLE hub.governed ENABLE ALWAYS TRIGGER governed_changed;
-ALTER TABLE hub.classification ENABLE ALWAYS TRIGGER governed_changed;
+CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.governed
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.catalog_changed();
+CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.classification
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.catalog_changed();

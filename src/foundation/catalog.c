@@ -106,5 +106,5 @@ hub_catalog_changed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("hub.catalog_changed must be called as a trigger")));
 	CacheInvalidateRelcache(trigger->tg_relation);
-	PG_RETURN_NULL();
+	return PointerGetDatum(NULL);
 }

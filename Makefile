@@ -23,6 +23,7 @@ ROOM_SQL = \
 	src/types/encrypted.sql \
 	src/keyring/keyring.sql \
 	src/identity/identity.sql \
+	src/identity/clearance.sql \
 	src/access/governed.sql \
 	src/access/govern.sql \
 	src/audit/audit.sql \

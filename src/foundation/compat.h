@@ -51,4 +51,24 @@
 #define compat_owns_relation(relid, role) pg_class_ownercheck(relid, role)
 #endif
 
+/*
+ * PG 16 made the allocator of GUC values an interface (upstream 407b50f2d4);
+ * before, GUC values and their extra were plain malloc() memory.
+ */
+#if PG16_GE
+#define compat_guc_malloc(size) guc_malloc(LOG, (size))
+#else
+#define compat_guc_malloc(size) malloc(size)
+#endif
+
+/*
+ * PG 16 made the right to SET ROLE an option of a membership (upstream
+ * 3d14e171e9).
+ */
+#if PG16_GE
+#define compat_may_set_role(member, role) member_can_set_role((member), (role))
+#else
+#define compat_may_set_role(member, role) is_member_of_role((member), (role))
+#endif
+
 #endif							/* CUSTOMER_HUB_COMPAT_H */

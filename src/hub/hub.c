@@ -18,6 +18,7 @@
 #include "access/protect.h"
 #include "foundation/catalog.h"
 #include "foundation/settings.h"
+#include "identity/identity.h"
 #include "keyring/keyring.h"
 #include "types/data_class.h"
 #include "types/disclosure.h"
@@ -58,6 +59,7 @@ hub_shmem_startup(void)
 static void
 hub_executor_start(QueryDesc *query_desc, int eflags)
 {
+	identity_check_expiry();
 	if (next_executor_start_hook)
 		next_executor_start_hook(query_desc, eflags);
 	else
@@ -180,6 +182,8 @@ _PG_init(void)
 	catalog_init();
 	keyring_init();
 	data_class_init();
+	identity_init();
+	disclosure_rule.decide = identity_clearance;
 	governed_init();
 
 	next_shmem_request_hook = shmem_request_hook;

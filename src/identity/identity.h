@@ -49,6 +49,24 @@ typedef struct IdentityScope
 	uint64		country_bits[REGION_COUNTRIES / 64];	/* whole countries granted */
 } IdentityScope;
 
+/*
+ * What an attempt to authenticate came to. reason is a keyword for the audit
+ * (NULL when accepted); member_id is 0 until the signature has named one.
+ */
+typedef struct IdentityAttempt
+{
+	const char *reason;
+	int32		member_id;
+	const char *purpose;		/* or NULL */
+	const uint8 *token_id;		/* IDENTITY_TOKEN_ID_BYTES, or NULL */
+} IdentityAttempt;
+
+/*
+ * Records an attempt, refused ones too, so that the record survives the error;
+ * filled by hub/. May raise an error: then nobody gets in.
+ */
+extern void (*identity_audit_authentication) (const IdentityAttempt *attempt);
+
 extern void identity_init(void);
 
 /*
@@ -67,8 +85,18 @@ extern bool identity_present(void);
 extern const Identity *identity_effective(void);
 extern const IdentityScope *identity_scope(void);	/* of identity_effective(); empty scope when NULL */
 
-/* Called at executor start: raises CH202 when the identity has expired */
+/*
+ * Called at executor start: raises CH202 when the identity has expired, or when
+ * its member was deactivated or moved to another role meanwhile.
+ */
 extern void identity_check_expiry(void);
+
+/*
+ * Raises CH205 unless the caller is a superuser or an effective identity whose
+ * role behaves like hub_admin. For functions that change the configuration; also
+ * right inside SECURITY DEFINER functions.
+ */
+extern void identity_require_admin(const char *action);
 
 /* Clearance of the current identity for a data class; SEALED without identity */
 extern Disclosure identity_clearance(uint16 class_id);

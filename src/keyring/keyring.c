@@ -208,6 +208,13 @@ keyring_verify_signature(const uint8 public_key[KEYRING_PUBLIC_KEY_BYTES],
 	return crypto_sign_verify_detached(signature, message, message_len, public_key) == 0;
 }
 
+/* Check that a public key is a point of the main subgroup, in its one encoding */
+bool
+keyring_public_key_valid(const uint8 public_key[KEYRING_PUBLIC_KEY_BYTES])
+{
+	return crypto_core_ed25519_is_valid_point(public_key) == 1;
+}
+
 /* Compute SHA-256 (FIPS 180-4) */
 void
 keyring_sha256(const void *message, Size message_len, uint8 hash[KEYRING_HASH_BYTES])

@@ -73,6 +73,9 @@ extern bool keyring_verify_signature(const uint8 public_key[KEYRING_PUBLIC_KEY_B
 									 const void *message, Size message_len,
 									 const uint8 signature[KEYRING_SIGNATURE_BYTES]);
 
+/* Is this a key that signatures can be verified with: canonical, of full order? */
+extern bool keyring_public_key_valid(const uint8 public_key[KEYRING_PUBLIC_KEY_BYTES]);
+
 /* SHA-256 (FIPS 180-4), unkeyed, for RFC 6962 trees and request hashes */
 extern void keyring_sha256(const void *message, Size message_len,
 						   uint8 hash[KEYRING_HASH_BYTES]);

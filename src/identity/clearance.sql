@@ -1,0 +1,65 @@
+-- What a hub role may see of a data class.
+
+CREATE TABLE hub.clearance_default (
+	role name NOT NULL REFERENCES hub.hub_role_default,
+	data_class name NOT NULL,
+	level text NOT NULL CHECK (level IN ('reveal', 'mask', 'token', 'deny')),
+	PRIMARY KEY (role, data_class)
+);
+COMMENT ON TABLE hub.clearance_default IS 'The default matrix; hub.clearance goes before it';
+INSERT INTO hub.clearance_default (role, data_class, level)
+SELECT m.role, c.data_class, c.level
+FROM (VALUES
+	('hub_agent'::name,	ARRAY['reveal', 'reveal', 'mask',	'reveal', 'deny',	'deny',	 'deny']),
+	('hub_sales',		ARRAY['reveal', 'reveal', 'reveal', 'reveal', 'reveal', 'deny',	 'deny']),
+	('hub_manager',		ARRAY['reveal', 'token',  'token',	'token',  'token',	'token', 'token']),
+	('hub_compliance',	ARRAY['reveal', 'mask',	  'mask',	'mask',	  'mask',	'mask',	 'mask']),
+	('hub_admin',		ARRAY['reveal', 'deny',	  'deny',	'deny',	  'deny',	'deny',	 'deny']),
+	('hub_connector',	ARRAY['reveal', 'deny',	  'deny',	'deny',	  'deny',	'deny',	 'deny']),
+	('hub_ai_agent',	ARRAY['reveal', 'token',  'token',	'reveal', 'token',	'token', 'token'])
+) m (role, levels),
+LATERAL unnest(
+	ARRAY['public', 'basic', 'contact', 'content', 'intent', 'financial', 'special']::name[],
+	m.levels) c (data_class, level);
+
+CREATE TABLE hub.clearance (
+	role name NOT NULL,
+	data_class name NOT NULL,
+	level text NOT NULL CHECK (level IN ('reveal', 'mask', 'token', 'deny')),
+	PRIMARY KEY (role, data_class)
+);
+COMMENT ON TABLE hub.clearance IS 'Clearances set with hub.set_clearance; they go before hub.clearance_default';
+SELECT pg_catalog.pg_extension_config_dump('hub.clearance', '');
+
+CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.clearance
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.catalog_changed();
+ALTER TABLE hub.clearance ENABLE ALWAYS TRIGGER catalog_changed;
+
+CREATE FUNCTION hub.clearance_of(role name, data_class text) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_clearance_of';
+COMMENT ON FUNCTION hub.clearance_of(name, text) IS 'What a hub role may see of a data class: reveal, mask, token or deny. Classes of one''s own, until set: token for managers and AI agents, mask for compliance, deny for others';
+
+CREATE VIEW hub.clearance_matrix AS
+SELECT r.name AS role, c.name AS data_class, hub.clearance_of(r.name, c.name::text) AS level
+FROM hub.hub_role r CROSS JOIN hub.data_class c;
+COMMENT ON VIEW hub.clearance_matrix IS 'What every hub role may see of every data class';
+GRANT SELECT ON hub.clearance_matrix TO hub_admin, hub_compliance;
+GRANT EXECUTE ON FUNCTION hub.clearance_of(name, text) TO hub_admin, hub_compliance;
+
+CREATE FUNCTION hub.set_clearance(role name, data_class text, level text) RETURNS void
+LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM hub.require_admin('set a clearance');
+	PERFORM hub.base_role(set_clearance.role);
+	PERFORM hub.data_class_id(set_clearance.data_class);
+	IF set_clearance.level NOT IN ('reveal', 'mask', 'token', 'deny') THEN
+		RAISE EXCEPTION 'clearance level "%" does not exist', set_clearance.level
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Levels are reveal, mask, token and deny.';
+	END IF;
+	INSERT INTO hub.clearance AS c (role, data_class, level)
+	VALUES (set_clearance.role, set_clearance.data_class, set_clearance.level)
+	ON CONFLICT ON CONSTRAINT clearance_pkey DO UPDATE SET level = excluded.level;
+END
+$$;
+COMMENT ON FUNCTION hub.set_clearance(name, text, text) IS 'Sets what a hub role, and those made like it, may see of a data class: reveal, mask, token or deny';
+GRANT EXECUTE ON FUNCTION hub.set_clearance(name, text, text) TO hub_admin;

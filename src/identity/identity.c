@@ -1,0 +1,262 @@
+/*
+ * identity.c: who is asking, in this transaction.
+ *
+ * A token's identity, else that of the login if it is a member's own. Both are
+ * held against hub.member each time, whose current row is cached.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "foundation/catalog.h"
+#include "foundation/errors.h"
+#include "identity/carrier.h"
+#include "identity/clearance.h"
+#include "identity/identity.h"
+#include "identity/member.h"
+
+PG_FUNCTION_INFO_V1(hub_whoami);
+PG_FUNCTION_INFO_V1(hub_require_admin);
+
+void		(*identity_audit_authentication) (const IdentityAttempt *attempt) = NULL;
+
+/* Identity of a direct login, made anew on each call: it is a few words */
+static Identity login_identity;
+
+/*
+ * Whether the login was a member's own when last looked at. Unlike the cache it
+ * is never emptied, so that error paths, which may read no catalog, can ask.
+ */
+static Oid	known_login = InvalidOid;
+static bool known_login_is_member = false;
+
+static const IdentityScope empty_scope;
+
+/* Start the room; called once from _PG_init */
+void
+identity_init(void)
+{
+	member_init();
+	clearance_init();
+	carrier_init();
+}
+
+/* Return the identity of a login that is a member's own, or NULL */
+static const Identity *
+identity_of_login(void)
+{
+	Oid			login = GetSessionUserId();
+	const Member *member = catalog_installed() ? member_of_login(login) : NULL;
+
+	known_login = login;
+	known_login_is_member = member != NULL && member->active;
+	if (!known_login_is_member)
+		return NULL;
+	login_identity.member_id = member->member_id;
+	login_identity.role = member->role;
+	login_identity.base_role = member->base_role;
+	login_identity.by_token = false;
+	login_identity.expires_at = DT_NOEND;
+	return &login_identity;
+}
+
+/* Is the member still there, active and in the role that the identity has? */
+static bool
+identity_holds(const Identity *identity)
+{
+	const Member *member = member_by_id(identity->member_id);
+
+	return member != NULL && member->active && OidIsValid(member->role) &&
+		member->role == identity->role;
+}
+
+/* Raise the error for an identity whose time is over */
+static void
+raise_expired(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CH_IDENTITY_EXPIRED),
+			 errmsg("the identity of this transaction has expired"),
+			 errhint("Roll back and authenticate with a new token.")));
+}
+
+/* Return the identity of this transaction, or NULL */
+const Identity *
+identity_current(void)
+{
+	const Identity *identity;
+
+	if (!IsTransactionState())
+		return NULL;
+	identity = carrier_identity();
+	if (identity == NULL)
+		return identity_of_login();
+
+	/* no clock is read here, where row policies call; see identity_check_expiry() */
+	if (identity->expires_at <= GetCurrentStatementStartTimestamp())
+		raise_expired();
+	return identity_holds(identity) ? identity : NULL;
+}
+
+/*
+ * Tell whether there is an identity, in any state of the session.
+ *
+ * Until a login has been looked at, that of a superuser is taken for nobody's
+ * and any other for a member's own.
+ */
+bool
+identity_present(void)
+{
+	if (carrier_identity() != NULL)
+		return true;
+	if (!OidIsValid(MyDatabaseId) || MyProc == NULL)
+		return false;
+	if (known_login == GetSessionUserId())
+		return known_login_is_member;
+	return !GetSessionUserIsSuperuser();
+}
+
+/* Return the identity if the current user is the one it stands for */
+const Identity *
+identity_effective(void)
+{
+	const Identity *identity = identity_current();
+	Oid			user = GetUserId();
+
+	if (identity == NULL)
+		return NULL;
+	if (user == identity->role ||
+		(!identity->by_token && user == GetSessionUserId()))
+		return identity;
+	return NULL;
+}
+
+/* Return what the effective identity may see; nothing when there is none */
+const IdentityScope *
+identity_scope(void)
+{
+	const Identity *identity = identity_effective();
+	const Member *member;
+
+	if (identity == NULL)
+		return &empty_scope;
+	member = member_by_id(identity->member_id);
+	return member == NULL ? &empty_scope : &member->scope;
+}
+
+/* Refuse to start a statement under an identity that is over */
+void
+identity_check_expiry(void)
+{
+	const Identity *identity = carrier_identity();
+
+	if (!IsTransactionState())
+		return;
+	if (identity == NULL)
+	{
+		/* let identity_present() know */
+		if (known_login != GetSessionUserId())
+			identity_of_login();
+		return;
+	}
+	if (identity->expires_at <= GetCurrentTimestamp())
+		raise_expired();
+
+	/* relations locked earlier in the transaction would not make us look */
+	AcceptInvalidationMessages();
+	if (!identity_holds(identity))
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_IDENTITY_EXPIRED),
+				 errmsg("the identity of this transaction is no longer valid"),
+				 errdetail("The member was deactivated or given another role."),
+				 errhint("Roll back and authenticate again.")));
+}
+
+/* Refuse those who may not change the configuration */
+void
+identity_require_admin(const char *action)
+{
+	const Identity *identity = identity_current();
+
+	/* in a SECURITY DEFINER function the outer user is who called */
+	if (identity == NULL)
+	{
+		if (superuser_arg(GetOuterUserId()))
+			return;
+	}
+	else if (identity->base_role == HUB_ROLE_ADMIN &&
+			 (GetOuterUserId() == identity->role ||
+			  (!identity->by_token && GetOuterUserId() == GetSessionUserId())))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CH_NOT_PERMITTED),
+			 errmsg("permission denied to %s", action),
+			 errhint("Only a superuser, or a member whose role is hub_admin or was made like it, may do this.")));
+}
+
+/* hub.require_admin(action text) returns void */
+Datum
+hub_require_admin(PG_FUNCTION_ARGS)
+{
+	identity_require_admin(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
+}
+
+/* Make an array of four-byte values */
+static Datum
+make_array(const void *values, int count, Oid element_type)
+{
+	Datum	   *elements = palloc(Max(count, 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		elements[i] = Int32GetDatum(((const int32 *) values)[i]);
+	return PointerGetDatum(construct_array(elements, count, element_type, sizeof(int32), true,
+										   TYPALIGN_INT));
+}
+
+/*
+ * hub.whoami() returns TABLE(member_id, external_id, role, regions, lines,
+ * teams, purpose, expires_at): one row, or none without identity
+ */
+Datum
+hub_whoami(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const Identity *identity = identity_current();
+	const Member *member = identity == NULL ? NULL : member_by_id(identity->member_id);
+	Datum		values[8];
+	bool		nulls[8] = {false};
+	Oid			region_array;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (member == NULL)
+		return (Datum) 0;
+
+	region_array = TupleDescAttr(rsinfo->setDesc, 3)->atttypid;
+	values[0] = Int32GetDatum(member->member_id);
+	values[1] = CStringGetTextDatum(member->external_id);
+	values[2] = NameGetDatum(&member->role_name);
+	values[3] = make_array(member->scope.regions, member->scope.region_count,
+						   get_element_type(region_array));
+	values[4] = make_array(member->scope.lines, member->scope.line_count, INT4OID);
+	values[5] = make_array(member->scope.teams, member->scope.team_count, INT4OID);
+	if (identity->purpose[0] != '\0')
+		values[6] = CStringGetTextDatum(identity->purpose);
+	else
+		nulls[6] = true;
+	if (identity->by_token)
+		values[7] = TimestampTzGetDatum(identity->expires_at);
+	else
+		nulls[7] = true;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return (Datum) 0;
+}

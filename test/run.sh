@@ -124,6 +124,7 @@ install_packages() {
     need build-essential command -v cc
     need build-essential command -v make
     need libsodium-dev has_sodium
+    need openssl command -v openssl
     case $1 in
     test)
         need "postgresql-$major-pgtap" has_extension pgtap

@@ -28,6 +28,7 @@ $$;
 
 -- each room adds its own, one line each, in floor order
 GRANT EXECUTE ON FUNCTION hub.calling_code(hub.phone), hub.regions_of(hub.phone), hub.country_of(hub.region) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.builtin_data_classes() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.authenticate(text), hub.whoami() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.acts_as(name), hub.is_unbound("any") TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.govern(regclass, name, name, name, name, name), hub.classify(regclass, name, text) TO PUBLIC;

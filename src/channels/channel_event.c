@@ -10,6 +10,7 @@
 #include "utils/tuplestore.h"
 
 #include "channels/channel_event.h"
+#include "foundation/compat.h"
 
 #define EVENT_COLUMNS 12
 

@@ -16,6 +16,11 @@
 #define PG17_GE (PG_VERSION_NUM >= 170000)
 #define PG18_GE (PG_VERSION_NUM >= 180000)
 
+/* PG 16 moved the varlena macros out of postgres.h (upstream d952373a98). */
+#if PG16_GE
+#include "varatt.h"
+#endif
+
 /*
  * PG 17 put the virtual transaction id of a PGPROC into a struct of its own
  * (upstream ab355e3a88).
@@ -24,6 +29,20 @@
 #define compat_proc_lxid(proc) ((proc)->vxid.lxid)
 #else
 #define compat_proc_lxid(proc) ((proc)->lxid)
+#endif
+
+/*
+ * PG 18 took the parameter execute_once from ExecutorRun and its hook (upstream
+ * 3eea7a0c97).
+ */
+#if PG18_GE
+#define COMPAT_EXECUTOR_RUN_PARAMETERS \
+	QueryDesc *query_desc, ScanDirection direction, uint64 count
+#define COMPAT_EXECUTOR_RUN_ARGUMENTS query_desc, direction, count
+#else
+#define COMPAT_EXECUTOR_RUN_PARAMETERS \
+	QueryDesc *query_desc, ScanDirection direction, uint64 count, bool execute_once
+#define COMPAT_EXECUTOR_RUN_ARGUMENTS query_desc, direction, count, execute_once
 #endif
 
 /*

@@ -17,6 +17,7 @@
 #include "access/governed.h"
 #include "access/protect.h"
 #include "foundation/catalog.h"
+#include "foundation/compat.h"
 #include "foundation/settings.h"
 #include "identity/identity.h"
 #include "keyring/keyring.h"
@@ -78,11 +79,7 @@ query_sends_rows(QueryDesc *query_desc)
 }
 
 static void
-hub_executor_run(QueryDesc *query_desc, ScanDirection direction, uint64 count
-#if PG_VERSION_NUM < 180000
-				 ,bool execute_once
-#endif
-)
+hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 {
 	bool		saved_to_client;
 
@@ -91,17 +88,9 @@ hub_executor_run(QueryDesc *query_desc, ScanDirection direction, uint64 count
 	PG_TRY();
 	{
 		if (next_executor_run_hook)
-			next_executor_run_hook(query_desc, direction, count
-#if PG_VERSION_NUM < 180000
-								   ,execute_once
-#endif
-				);
+			next_executor_run_hook(COMPAT_EXECUTOR_RUN_ARGUMENTS);
 		else
-			standard_ExecutorRun(query_desc, direction, count
-#if PG_VERSION_NUM < 180000
-								 ,execute_once
-#endif
-				);
+			standard_ExecutorRun(COMPAT_EXECUTOR_RUN_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{

@@ -7,6 +7,7 @@
 
 #include "fmgr.h"
 
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "foundation/memory.h"
 #include "keyring/envelope.h"

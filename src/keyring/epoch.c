@@ -5,6 +5,7 @@
 
 #include <sodium.h>
 
+#include "foundation/compat.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"

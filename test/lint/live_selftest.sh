@@ -46,6 +46,10 @@ plant_marks() {
     echo '/* TO''DO: planted */' >>src/types/email.c
     named='planted'
 }
+plant_compat() {
+    echo '#if PG_VERSION_NUM > 1' >>src/types/email.c
+    named='types/email.c'
+}
 plant_every_test_is_run() {
     touch test/pgtap/planted.txt
     named='planted.txt'

@@ -24,6 +24,7 @@ ROOM_SQL = \
 	src/keyring/keyring.sql \
 	src/identity/identity.sql \
 	src/identity/clearance.sql \
+	src/access/predicates.sql \
 	src/access/governed.sql \
 	src/access/govern.sql \
 	src/audit/audit.sql \

@@ -16,6 +16,7 @@
 
 #include "access/governed.h"
 #include "access/protect.h"
+#include "access/region_use.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/settings.h"
@@ -174,6 +175,7 @@ _PG_init(void)
 	identity_init();
 	disclosure_rule.decide = identity_clearance;
 	governed_init();
+	region_use_init();
 
 	next_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = hub_shmem_request;

@@ -21,6 +21,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "foundation/compat.h"
 #include "foundation/catalog.h"
 #include "identity/member.h"
 

@@ -12,6 +12,15 @@ ROOMS = foundation keyring types identity access audit privacy channels hub
 ROOM_INCLUDES = $(sort $(wildcard src/*/*.h))
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(ROOMS:%=src/%/*.c))))
 
+# One template makes the SQL of each encrypted type.
+ENCRYPTED_TYPES = encrypted_text encrypted_email encrypted_phone encrypted_date encrypted_jsonb
+
+COMMENT_encrypted_text = Text, sealed under the key of its data subject
+COMMENT_encrypted_email = E-mail address, sealed under the key of its data subject
+COMMENT_encrypted_phone = Phone number, sealed under the key of its data subject
+COMMENT_encrypted_date = Date, sealed under the key of its data subject
+COMMENT_encrypted_jsonb = JSON document, sealed under the key of its data subject
+
 # Stated order: floors first, and within a room what others refer to first.
 ROOM_SQL = \
 	src/foundation/catalog.sql \
@@ -20,6 +29,7 @@ ROOM_SQL = \
 	src/types/phone.sql \
 	src/types/email.sql \
 	src/types/data_class.sql \
+	$(ENCRYPTED_TYPES:%=build/types/%.sql) \
 	src/types/encrypted.sql \
 	src/keyring/keyring.sql \
 	src/identity/identity.sql \
@@ -63,6 +73,10 @@ ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
 
 $(OBJS): $(ROOM_INCLUDES)
+
+build/types/%.sql: src/types/encrypted_type.sql.in Makefile
+	@mkdir -p build/types
+	sed 's/@type@/$*/g; s/@comment@/$(COMMENT_$*)/' $< > $@
 
 $(built_script): src/install.sql $(ROOM_SQL) $(EXTENSION).control Makefile
 	@mkdir -p build

@@ -90,4 +90,35 @@
 #define compat_may_set_role(member, role) is_member_of_role((member), (role))
 #endif
 
+/*
+ * PG 18 told vacuum_delay_point whether it is ANALYZE that waits (upstream
+ * bb8dff9995).
+ */
+#if PG18_GE
+#define compat_analyze_delay_point() vacuum_delay_point(true)
+#else
+#define compat_analyze_delay_point() vacuum_delay_point()
+#endif
+
+/*
+ * PG 17 made the statistics target nullable and moved it out of the tuple
+ * descriptor (upstream 012460ee93).
+ */
+#if PG17_GE
+#define compat_statistics_target(stats) ((stats)->attstattarget)
+#else
+#define compat_statistics_target(stats) ((stats)->attr->attstattarget)
+#endif
+
+/*
+ * PG 18 took execute_once away from the ExecutorRun hook (upstream 3eea7a0c97).
+ */
+#if PG18_GE
+#define COMPAT_EXECUTE_ONCE_PARAMETER
+#define COMPAT_EXECUTE_ONCE_ARGUMENT
+#else
+#define COMPAT_EXECUTE_ONCE_PARAMETER , bool execute_once
+#define COMPAT_EXECUTE_ONCE_ARGUMENT , execute_once
+#endif
+
 #endif							/* CUSTOMER_HUB_COMPAT_H */

@@ -24,6 +24,7 @@
 #include "keyring/keyring.h"
 #include "types/data_class.h"
 #include "types/disclosure.h"
+#include "types/encrypted.h"
 
 PG_MODULE_MAGIC;
 
@@ -81,6 +82,7 @@ query_sends_rows(QueryDesc *query_desc)
 
 static void
 hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
+hub_executor_run(QueryDesc *query_desc, ScanDirection direction, uint64 count COMPAT_EXECUTE_ONCE_PARAMETER)
 {
 	bool		saved_to_client;
 
@@ -92,6 +94,9 @@ hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 			next_executor_run_hook(COMPAT_EXECUTOR_RUN_ARGUMENTS);
 		else
 			standard_ExecutorRun(COMPAT_EXECUTOR_RUN_ARGUMENTS);
+			next_executor_run_hook(query_desc, direction, count COMPAT_EXECUTE_ONCE_ARGUMENT);
+		else
+			standard_ExecutorRun(query_desc, direction, count COMPAT_EXECUTE_ONCE_ARGUMENT);
 	}
 	PG_FINALLY();
 	{
@@ -174,6 +179,7 @@ _PG_init(void)
 	data_class_init();
 	identity_init();
 	disclosure_rule.decide = identity_clearance;
+	encrypted_init();
 	governed_init();
 	region_use_init();
 

@@ -8,6 +8,12 @@
 
 #include "keyring/envelope.h"
 
+/* What output prints in the place of a value */
+#define ENCRYPTED_RESTRICTED "[restricted]"
+#define ENCRYPTED_ERASED "[erased]"
+
+extern void encrypted_init(void);
+
 /* Tell the family of a type oid; false when it is no encrypted type of this extension */
 extern bool encrypted_type_family(Oid type_oid, EnvelopeFamily *family);
 
@@ -23,7 +29,20 @@ extern struct varlena *encrypted_bind(struct varlena *value, struct varlena *old
 									  EnvelopeFamily family, uint16 class_id,
 									  const pg_uuid_t *subject);
 
-/* Copy without equality tag, for the audit: tags outlive the key */
+/*
+ * Print a value for the current identity: plaintext (recorded as a reveal), mask,
+ * pseudonym, notice, or the sealed token without identity.
+ */
+extern char *encrypted_disclose(const struct varlena *value);
+
+/*
+ * Give a value another class, and bind it. classify lets the engine give a class
+ * to stored values that have none. Raises CH101.
+ */
+extern struct varlena *encrypted_reclass(struct varlena *value, uint16 class_id,
+										 const pg_uuid_t *subject, bool classify);
+
+/* Copy without equality tag, for the audit: tags outlive the key. NULL when erased */
 extern struct varlena *encrypted_without_tag(struct varlena *value);
 
 #endif							/* CUSTOMER_HUB_ENCRYPTED_H */

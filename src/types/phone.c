@@ -324,15 +324,14 @@ territory_region(const char *territory, Region *region)
 }
 
 /* Return the territories that a phone number may belong to, as an array of regions */
-Datum
-hub_regions_of(PG_FUNCTION_ARGS)
+ArrayType *
+phone_region_array(int64 phone, Oid region_type)
 {
-	Oid			region_type = get_element_type(get_func_rettype(fcinfo->flinfo->fn_oid));
 	Datum		elements[CALLING_CODE_MAX_REGIONS];
 	int			count = 0;
 	const char *regions;
 
-	if (phone_calling_code(PG_GETARG_INT64(0), &regions) == 0)
+	if (phone_calling_code(phone, &regions) == 0)
 		regions = "";
 	while (*regions && count < CALLING_CODE_MAX_REGIONS)
 	{
@@ -347,6 +346,14 @@ hub_regions_of(PG_FUNCTION_ARGS)
 		if (*regions == ',')
 			regions++;
 	}
-	PG_RETURN_ARRAYTYPE_P(construct_array(elements, count, region_type,
-										  sizeof(Region), true, TYPALIGN_INT));
+	return construct_array(elements, count, region_type, sizeof(Region), true, TYPALIGN_INT);
+}
+
+/* The same for SQL */
+Datum
+hub_regions_of(PG_FUNCTION_ARGS)
+{
+	Oid			region_type = get_element_type(get_func_rettype(fcinfo->flinfo->fn_oid));
+
+	PG_RETURN_ARRAYTYPE_P(phone_region_array(PG_GETARG_INT64(0), region_type));
 }

@@ -9,6 +9,8 @@
 
 #include "postgres.h"
 
+#include "utils/array.h"
+
 #define PHONE_MAX_DIGITS 15
 #define PHONE_TEXT_BYTES (PHONE_MAX_DIGITS + 2) /* plus sign and zero byte */
 
@@ -18,5 +20,8 @@ extern void phone_format(int64 phone, char text[PHONE_TEXT_BYTES]);
 
 /* The digits of the calling code, or 0; regions points at "DE" or "AG,AI,…" */
 extern int	phone_calling_code(int64 phone, const char **regions);
+
+/* Candidate territories of a number as an array of hub.region */
+extern ArrayType *phone_region_array(int64 phone, Oid region_type);
 
 #endif							/* CUSTOMER_HUB_PHONE_H */

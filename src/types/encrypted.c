@@ -1,0 +1,550 @@
+/*
+ * encrypted.c: input, output and casts of the encrypted types.
+ *
+ * One set of functions serves all five types: a value knows its family, and
+ * input is told the type.
+ */
+#include "postgres.h"
+
+#include <sodium.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "libpq/pqformat.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+
+#include "foundation/catalog.h"
+#include "foundation/errors.h"
+#include "foundation/memory.h"
+#include "keyring/keyring.h"
+#include "types/data_class.h"
+#include "types/disclosure.h"
+#include "types/encrypted.h"
+#include "types/family.h"
+
+#define FIRST_FAMILY ENVELOPE_TEXT
+#define LAST_FAMILY ENVELOPE_JSONB
+#define PSEUDONYM_MAC_BYTES 16
+
+PG_FUNCTION_INFO_V1(hub_encrypted_in);
+PG_FUNCTION_INFO_V1(hub_encrypted_out);
+PG_FUNCTION_INFO_V1(hub_encrypted_recv);
+PG_FUNCTION_INFO_V1(hub_encrypted_send);
+PG_FUNCTION_INFO_V1(hub_encrypted_from_text);
+PG_FUNCTION_INFO_V1(hub_encrypted_from_date);
+PG_FUNCTION_INFO_V1(hub_encrypted_reclass);
+PG_FUNCTION_INFO_V1(hub_reveal);
+PG_FUNCTION_INFO_V1(hub_disclose);
+PG_FUNCTION_INFO_V1(hub_equality_tag);
+PG_FUNCTION_INFO_V1(hub_sealed_subject);
+PG_FUNCTION_INFO_V1(hub_sealed_class);
+
+/* Type oids by family, looked up when first needed */
+static Oid	type_oids[LAST_FAMILY + 1];
+static bool type_oids_known = false;
+
+/* Forget type oids when a type comes or goes */
+static void
+forget_type_oids(Datum arg, int cacheid, uint32 hashvalue)
+{
+	type_oids_known = false;
+}
+
+/* Watch pg_type; called once from _PG_init */
+void
+encrypted_init(void)
+{
+	CacheRegisterSyscacheCallback(TYPEOID, forget_type_oids, (Datum) 0);
+}
+
+/* Tell the family of a type; false when it is not an encrypted type of this extension */
+bool
+encrypted_type_family(Oid type_oid, EnvelopeFamily *family)
+{
+	if (!type_oids_known)
+	{
+		Oid			schema = catalog_schema(true);
+
+		if (!OidIsValid(schema))
+			return false;
+		for (EnvelopeFamily f = FIRST_FAMILY; f <= LAST_FAMILY; f++)
+			type_oids[f] = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+										   CStringGetDatum(family_name(f)),
+										   ObjectIdGetDatum(schema));
+		type_oids_known = true;
+	}
+	for (EnvelopeFamily f = FIRST_FAMILY; f <= LAST_FAMILY; f++)
+	{
+		if (type_oids[f] == type_oid && OidIsValid(type_oid))
+		{
+			*family = f;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Tell the family of a type that must be an encrypted one */
+static EnvelopeFamily
+require_family(Oid type_oid)
+{
+	EnvelopeFamily family;
+
+	if (!encrypted_type_family(type_oid, &family))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("type %u is not an encrypted type of customer_hub", type_oid)));
+	return family;
+}
+
+/* Raise an error unless a sealed value belongs to the type it is read as */
+static void
+check_family(const struct varlena *sealed, EnvelopeFamily family)
+{
+	EnvelopeView view;
+
+	envelope_view(sealed, &view);
+	if (view.family != family)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_SEALED_VALUE_INVALID),
+				 errmsg("sealed value is of type %s, not %s",
+						family_name(view.family), family_name(family)),
+				 errhint("Sealed values keep their type; read it through a column of its own type.")));
+}
+
+/*
+ * Seal what the caller wrote.
+ *
+ * With a type modifier the value gets its class at once; without one it is
+ * fresh, and the sizing cast or the sealing trigger gives it one.
+ */
+static struct varlena *
+seal_input(EnvelopeFamily family, const char *text, Size len, int32 typmod)
+{
+	const char *reason = NULL;
+	Size		stored_len;
+	char	   *stored;
+	uint8		tag[ENVELOPE_TAG_BYTES];
+	struct varlena *sealed;
+
+	if (envelope_is_token(text, len))
+	{
+		sealed = envelope_from_token(text, len);
+		check_family(sealed, family);
+		return sealed;
+	}
+
+	/* without identity nothing is ever printed so: then text is just text */
+	if (family_looks_printed(family, text, len) &&
+		(family != ENVELOPE_TEXT ||
+		 disclosure_of(DATA_CLASS_UNCLASSIFIED) != DISCLOSURE_SEALED))
+	{
+		if (disclosure_of(DATA_CLASS_UNCLASSIFIED) == DISCLOSURE_SEALED)
+			ereport(ERROR,
+					(errcode(ERRCODE_CH_MASKED_INPUT),
+					 errmsg("a masked value cannot be stored as type %s", family_name(family)),
+					 errhint("Leave the column out of the statement, or give the full value.")));
+		/* any tag will do: such a value is never compared */
+		family_tag(ENVELOPE_TEXT, text, len, tag);
+		return envelope_seal_fresh(family, ENVELOPE_FLAG_PRINTED, tag, text, len);
+	}
+
+	stored = family_normalize(family, text, len, &stored_len, &reason);
+	if (stored == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("invalid input for type %s", family_name(family)),
+				 errdetail("%s", reason)));
+	if (typmod < 0)
+	{
+		family_tag(family, stored, stored_len, tag);
+		sealed = envelope_seal_fresh(family, 0, tag, stored, stored_len);
+	}
+	else
+	{
+		bool		searchable = data_class_searchable((uint16) typmod);
+
+		if (searchable)
+			family_tag(family, stored, stored_len, tag);
+		sealed = envelope_seal(family, 0, (uint16) typmod, NULL,
+							   searchable ? tag : NULL, stored, stored_len);
+	}
+	memory_zero(stored, stored_len);
+	pfree(stored);
+	return sealed;
+}
+
+/* Make a pseudonym: the equality tag keyed once more, so that it cannot be looked up */
+static char *
+make_pseudonym(EnvelopeFamily family, const uint8 tag[ENVELOPE_TAG_BYTES])
+{
+	uint8		message[1 + ENVELOPE_TAG_BYTES];
+	uint8		mac[PSEUDONYM_MAC_BYTES];
+	Size		text_size = sodium_base64_ENCODED_LEN(sizeof(mac),
+													  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	char	   *pseudonym = palloc(4 + text_size);
+
+	message[0] = family;
+	memcpy(message + 1, tag, ENVELOPE_TAG_BYTES);
+	keyring_mac(SERVICE_KEY_PSEUDONYM, message, sizeof(message), mac, sizeof(mac));
+	memcpy(pseudonym, "tok_", 4);
+	sodium_bin2base64(pseudonym + 4, text_size, mac, sizeof(mac),
+					  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	return pseudonym;
+}
+
+/* Print a value at the given clearance, without recording anything */
+static char *
+print_at(const struct varlena *value, Disclosure disclosure)
+{
+	EnvelopeView view;
+	Size		len;
+	char	   *plaintext;
+	char	   *printed;
+	uint8		tag[ENVELOPE_TAG_BYTES];
+
+	if (disclosure == DISCLOSURE_SEALED)
+		return envelope_to_token(value);
+	envelope_view(value, &view);
+	if (!envelope_is_unbound(&view) && keyring_subject_state(&view.subject) == SUBJECT_ERASED)
+		return pstrdup(ENCRYPTED_ERASED);
+	if (disclosure == DISCLOSURE_DENY)
+		return pstrdup(ENCRYPTED_RESTRICTED);
+	if (disclosure == DISCLOSURE_TOKEN && (view.flags & ENVELOPE_FLAG_SEARCHABLE) != 0)
+		return make_pseudonym(view.family, view.nonce);
+
+	plaintext = envelope_open(value, &len);
+	if (plaintext == NULL)
+		return pstrdup(ENCRYPTED_ERASED);
+	if (disclosure == DISCLOSURE_REVEAL)
+		return plaintext;
+	if (disclosure == DISCLOSURE_MASK)
+		printed = family_mask(view.family, plaintext, len);
+	else
+	{
+		family_tag(view.family, plaintext, len, tag);
+		printed = make_pseudonym(view.family, tag);
+	}
+	memory_free_secret(plaintext, len);
+	return printed;
+}
+
+/* Print a value for the current identity, recording a reveal before it happens */
+char *
+encrypted_disclose(const struct varlena *value)
+{
+	EnvelopeView view;
+	Disclosure	disclosure;
+
+	envelope_view(value, &view);
+	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
+		return envelope_to_token(value);
+	disclosure = disclosure_of(view.class_id);
+	if (disclosure == DISCLOSURE_REVEAL &&
+		(envelope_is_unbound(&view) || keyring_subject_state(&view.subject) != SUBJECT_ERASED))
+		disclosure_record(&view.subject, view.class_id, REVEAL_FULL);
+	return print_at(value, disclosure);
+}
+
+/* Print what the current identity would have been shown, to compare what it writes back */
+static char *
+print_as_shown(const struct varlena *value)
+{
+	EnvelopeView view;
+
+	envelope_view(value, &view);
+	return print_at(value, disclosure_of(view.class_id));
+}
+
+/*
+ * Is a function of a procedural language running?
+ *
+ * They evaluate simple expressions without an executor run of their own, so the
+ * flag of the enclosing query does not tell. An SPI connection does.
+ */
+static bool
+inside_function(void)
+{
+	return SPI_unregister_relation("") != SPI_ERROR_UNCONNECTED;
+}
+
+/* Print a value: disclosed on its way to the client, sealed everywhere else */
+static char *
+print_value(const struct varlena *value)
+{
+	if (disclosure_to_client() && !inside_function())
+		return encrypted_disclose(value);
+	return envelope_to_token(value);
+}
+
+/* Input: seal at once, take sealed tokens as they are */
+Datum
+hub_encrypted_in(PG_FUNCTION_ARGS)
+{
+	char	   *text = PG_GETARG_CSTRING(0);
+
+	PG_RETURN_POINTER(seal_input(require_family(PG_GETARG_OID(1)), text, strlen(text),
+								 PG_GETARG_INT32(2)));
+}
+
+/* Output: by identity and class for the client, sealed elsewhere */
+Datum
+hub_encrypted_out(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_CSTRING(print_value(PG_GETARG_VARLENA_PP(0)));
+}
+
+/* Binary input: the same text as hub_encrypted_in takes */
+Datum
+hub_encrypted_recv(PG_FUNCTION_ARGS)
+{
+	StringInfo	buffer = (StringInfo) PG_GETARG_POINTER(0);
+	int			len;
+	char	   *text = pq_getmsgtext(buffer, buffer->len - buffer->cursor, &len);
+
+	PG_RETURN_POINTER(seal_input(require_family(PG_GETARG_OID(1)), text, len,
+								 PG_GETARG_INT32(2)));
+}
+
+/* Binary output: the same text as hub_encrypted_out prints */
+Datum
+hub_encrypted_send(PG_FUNCTION_ARGS)
+{
+	char	   *text = print_value(PG_GETARG_VARLENA_PP(0));
+	StringInfoData buffer;
+
+	pq_begintypsend(&buffer);
+	pq_sendtext(&buffer, text, strlen(text));
+	PG_RETURN_BYTEA_P(pq_endtypsend(&buffer));
+}
+
+/* Cast from text: the same as input, with the class of the target */
+Datum
+hub_encrypted_from_text(PG_FUNCTION_ARGS)
+{
+	text	   *input = PG_GETARG_TEXT_PP(0);
+	Oid			type_oid = get_fn_expr_rettype(fcinfo->flinfo);
+
+	PG_RETURN_POINTER(seal_input(require_family(type_oid), VARDATA_ANY(input),
+								 VARSIZE_ANY_EXHDR(input), PG_GETARG_INT32(1)));
+}
+
+/* Cast from date: in ISO 8601, whatever the DateStyle */
+Datum
+hub_encrypted_from_date(PG_FUNCTION_ARGS)
+{
+	DateADT		date = PG_GETARG_DATEADT(0);
+	struct pg_tm tm;
+	char		text[MAXDATELEN + 1];
+
+	if (DATE_NOT_FINITE(date))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("an infinite date cannot be stored as type encrypted_date")));
+	j2date(date + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	EncodeDateOnly(&tm, USE_ISO_DATES, text);
+	PG_RETURN_POINTER(seal_input(ENVELOPE_DATE, text, strlen(text), PG_GETARG_INT32(1)));
+}
+
+/*
+ * Give a value another class.
+ *
+ * What the caller just wrote may take any class; a stored value may only be
+ * given another by who may see it, and that is a reveal. Raises CH101.
+ */
+struct varlena *
+encrypted_reclass(struct varlena *value, uint16 class_id, const pg_uuid_t *subject, bool classify)
+{
+	EnvelopeView view;
+	Size		len;
+	char	   *plaintext;
+	uint8		tag[ENVELOPE_TAG_BYTES];
+	bool		searchable = data_class_searchable(class_id);
+	struct varlena *sealed;
+
+	envelope_view(value, &view);
+	if (view.class_id != class_id && !envelope_is_fresh(value) &&
+		!(classify && view.class_id == DATA_CLASS_UNCLASSIFIED &&
+		  disclosure_of(view.class_id) == DISCLOSURE_SEALED))
+	{
+		const char *from = data_class_name(view.class_id);
+		const char *to = data_class_name(class_id);
+
+		if (disclosure_of(view.class_id) != DISCLOSURE_REVEAL)
+			ereport(ERROR,
+					(errcode(ERRCODE_CH_CLASS_CHANGE),
+					 errmsg("cannot change data class \"%s\" of a sealed value to \"%s\"",
+							from ? from : "unclassified", to ? to : "unclassified"),
+					 errhint("Changing the class of a value is a reveal: it needs reveal clearance for its present class.")));
+		disclosure_record(&view.subject, view.class_id, REVEAL_RECLASS);
+	}
+
+	plaintext = envelope_open(value, &len);
+	if (plaintext == NULL)
+		return value;			/* of an erased subject: nothing left to classify */
+	if (searchable && (view.flags & ENVELOPE_FLAG_SEARCHABLE) != 0)
+		memcpy(tag, view.nonce, ENVELOPE_TAG_BYTES);
+	else if (searchable)
+		family_tag(view.family, plaintext, len, tag);
+	sealed = envelope_seal(view.family, 0, class_id, subject, searchable ? tag : NULL,
+						   plaintext, len);
+	memory_free_secret(plaintext, len);
+	return sealed;
+}
+
+/* Sizing cast: put the class of the type modifier on a value */
+Datum
+hub_encrypted_reclass(PG_FUNCTION_ARGS)
+{
+	struct varlena *value = PG_GETARG_VARLENA_PP(0);
+	int32		typmod = PG_GETARG_INT32(1);
+	EnvelopeView view;
+
+	envelope_view(value, &view);
+	if (typmod < 0 || view.class_id == typmod || (view.flags & ENVELOPE_FLAG_PRINTED) != 0)
+		PG_RETURN_POINTER(value);
+	PG_RETURN_POINTER(encrypted_reclass(value, (uint16) typmod, &view.subject, false));
+}
+
+/* Return the plaintext of a value to code that needs it; raises CH205 without clearance */
+Datum
+hub_reveal(PG_FUNCTION_ARGS)
+{
+	struct varlena *value = PG_GETARG_VARLENA_PP(0);
+	EnvelopeView view;
+	const char *class_name;
+
+	envelope_view(value, &view);
+	class_name = data_class_name(view.class_id);
+	if (disclosure_of(view.class_id) != DISCLOSURE_REVEAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_NOT_PERMITTED),
+				 errmsg("no clearance to reveal data of class \"%s\"",
+						class_name ? class_name : "unclassified"),
+				 errhint("hub.whoami() shows the identity in force; hub.set_clearance() changes what its role may see.")));
+	PG_RETURN_TEXT_P(cstring_to_text(encrypted_disclose(value)));
+}
+
+/* Return what output would print, for code that builds documents of its own */
+Datum
+hub_disclose(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(encrypted_disclose(PG_GETARG_VARLENA_PP(0))));
+}
+
+/* Return the equality tag of a searchable value, or NULL */
+Datum
+hub_equality_tag(PG_FUNCTION_ARGS)
+{
+	struct varlena *value = PG_GETARG_VARLENA_PP(0);
+	EnvelopeView view;
+	bytea	   *tag;
+
+	envelope_view(value, &view);
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+		PG_RETURN_NULL();
+	tag = palloc(VARHDRSZ + ENVELOPE_TAG_BYTES);
+	SET_VARSIZE(tag, VARHDRSZ + ENVELOPE_TAG_BYTES);
+	memcpy(VARDATA(tag), view.nonce, ENVELOPE_TAG_BYTES);
+	PG_RETURN_BYTEA_P(tag);
+}
+
+/* Return the data subject that a value is bound to, or NULL */
+Datum
+hub_sealed_subject(PG_FUNCTION_ARGS)
+{
+	EnvelopeView view;
+	pg_uuid_t  *subject;
+
+	envelope_view(PG_GETARG_VARLENA_PP(0), &view);
+	if (envelope_is_unbound(&view))
+		PG_RETURN_NULL();
+	subject = palloc(sizeof(pg_uuid_t));
+	*subject = view.subject;
+	PG_RETURN_UUID_P(subject);
+}
+
+/* Return the data class of a value, or NULL */
+Datum
+hub_sealed_class(PG_FUNCTION_ARGS)
+{
+	EnvelopeView view;
+	const char *name;
+
+	envelope_view(PG_GETARG_VARLENA_PP(0), &view);
+	name = data_class_name(view.class_id);
+	if (name == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(name));
+}
+
+/*
+ * Bind a value to its data subject and class, as the sealing trigger does.
+ *
+ * See encrypted.h for the errors.
+ */
+struct varlena *
+encrypted_bind(struct varlena *value, struct varlena *old_value, EnvelopeFamily family,
+			   uint16 class_id, const pg_uuid_t *subject)
+{
+	EnvelopeView view;
+
+	envelope_view(value, &view);
+	if (view.family != family)
+		check_family(value, family);
+
+	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
+	{
+		Size		len;
+		char	   *printed = envelope_open(value, &len);
+
+		if (old_value != NULL && printed != NULL &&
+			strcmp(printed, print_as_shown(old_value)) == 0)
+			return old_value;
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_MASKED_INPUT),
+				 errmsg("a masked value of type %s does not stand for the stored one",
+						family_name(family)),
+				 errhint("Leave the column out of the statement, or give the full value.")));
+	}
+
+	if (!envelope_is_unbound(&view))
+	{
+		if (memcmp(&view.subject, subject, UUID_LEN) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_CH_SUBJECT_MISMATCH),
+					 errmsg("sealed value of type %s belongs to another data subject",
+							family_name(family)),
+					 errhint("A sealed value cannot be moved to another person; write the value itself.")));
+		if (view.class_id == class_id)
+			return value;
+	}
+	return encrypted_reclass(value, class_id, subject, true);
+}
+
+/* Copy a value without its equality tag, for the audit: tags outlive the key */
+struct varlena *
+encrypted_without_tag(struct varlena *value)
+{
+	EnvelopeView view;
+	Size		len;
+	char	   *plaintext;
+	struct varlena *copy;
+
+	envelope_view(value, &view);
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+		return value;
+	plaintext = envelope_open(value, &len);
+	if (plaintext == NULL)
+		return NULL;
+	copy = envelope_seal(view.family, view.flags & ~ENVELOPE_FLAG_SEARCHABLE, view.class_id,
+						 &view.subject, NULL, plaintext, len);
+	memory_free_secret(plaintext, len);
+	return copy;
+}

@@ -110,15 +110,4 @@
 #define compat_statistics_target(stats) ((stats)->attr->attstattarget)
 #endif
 
-/*
- * PG 18 took execute_once away from the ExecutorRun hook (upstream 3eea7a0c97).
- */
-#if PG18_GE
-#define COMPAT_EXECUTE_ONCE_PARAMETER
-#define COMPAT_EXECUTE_ONCE_ARGUMENT
-#else
-#define COMPAT_EXECUTE_ONCE_PARAMETER , bool execute_once
-#define COMPAT_EXECUTE_ONCE_ARGUMENT , execute_once
-#endif
-
 #endif							/* CUSTOMER_HUB_COMPAT_H */

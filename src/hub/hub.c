@@ -82,7 +82,6 @@ query_sends_rows(QueryDesc *query_desc)
 
 static void
 hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
-hub_executor_run(QueryDesc *query_desc, ScanDirection direction, uint64 count COMPAT_EXECUTE_ONCE_PARAMETER)
 {
 	bool		saved_to_client;
 
@@ -94,9 +93,6 @@ hub_executor_run(QueryDesc *query_desc, ScanDirection direction, uint64 count CO
 			next_executor_run_hook(COMPAT_EXECUTOR_RUN_ARGUMENTS);
 		else
 			standard_ExecutorRun(COMPAT_EXECUTOR_RUN_ARGUMENTS);
-			next_executor_run_hook(query_desc, direction, count COMPAT_EXECUTE_ONCE_ARGUMENT);
-		else
-			standard_ExecutorRun(query_desc, direction, count COMPAT_EXECUTE_ONCE_ARGUMENT);
 	}
 	PG_FINALLY();
 	{

@@ -36,6 +36,7 @@ ROOM_SQL = \
 	src/identity/clearance.sql \
 	src/access/predicates.sql \
 	src/access/governed.sql \
+	src/access/seal.sql \
 	src/access/govern.sql \
 	src/audit/audit.sql \
 	src/privacy/privacy.sql \

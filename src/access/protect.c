@@ -52,6 +52,13 @@ protect_leave_engine(void)
 	engine_depth--;
 }
 
+/* Tell whether the engine is at work */
+bool
+protect_in_engine(void)
+{
+	return engine_depth > 0;
+}
+
 static void refuse(const char *what, const char *name, Oid relid, const char *hint) pg_attribute_noreturn();
 
 /* Refuse to change what keeps a relation governed */

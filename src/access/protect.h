@@ -15,6 +15,7 @@
  */
 extern void protect_enter_engine(void);
 extern void protect_leave_engine(void);
+extern bool protect_in_engine(void);
 
 /* hooks, dispatched by hub/ */
 extern void protect_object_access(ObjectAccessType access, Oid class_id, Oid object_id,

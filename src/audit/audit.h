@@ -6,6 +6,8 @@
 
 #include "postgres.h"
 
+#include "catalog/objectaccess.h"
+#include "nodes/nodes.h"
 #include "utils/uuid.h"
 
 #include "types/disclosure.h"
@@ -42,5 +44,9 @@ extern void audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, Revea
 
 /* hooks, dispatched by hub/ */
 extern void audit_before_utility(Node *parsetree);
+extern void audit_after_utility(Node *parsetree);	/* also when it failed */
+extern void audit_statement_end(void);	/* after each statement, at any depth */
+extern void audit_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
+								void *arg);
 
 #endif							/* CUSTOMER_HUB_AUDIT_H */

@@ -75,12 +75,13 @@ CREATE INDEX audit_transaction_member ON hub.audit_transaction (member_id, start
 CREATE TABLE hub.audit_origin (
 	origin integer NOT NULL,
 	system_identifier bigint NOT NULL,
+	database_oid oid NOT NULL,
 	xid_base bigint NOT NULL,
 	since timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
 	CONSTRAINT audit_origin_pkey PRIMARY KEY (origin)
 );
-COMMENT ON TABLE hub.audit_origin IS 'clusters this trail was written in; the last row is the current one';
-COMMENT ON COLUMN hub.audit_origin.xid_base IS 'what is added to a transaction id there, so that xid never repeats after a restore into another cluster';
+COMMENT ON TABLE hub.audit_origin IS 'databases this trail was written in; a dump that is restored continues as a new one, and the last row is the current one';
+COMMENT ON COLUMN hub.audit_origin.xid_base IS 'what is added to a transaction id there, so that xid never repeats after a restore: 2^40 for each origin before this one';
 
 ALTER TABLE hub.audit_event OWNER TO hub_audit_owner;
 ALTER TABLE hub.audit_event_default OWNER TO hub_audit_owner;
@@ -90,3 +91,113 @@ ALTER TABLE hub.audit_origin OWNER TO hub_audit_owner;
 SELECT pg_catalog.pg_extension_config_dump('hub.audit_event_default', '');
 SELECT pg_catalog.pg_extension_config_dump('hub.audit_transaction', '');
 SELECT pg_catalog.pg_extension_config_dump('hub.audit_origin', '');
+
+-- Rows of the trail are only ever added. Statement triggers also see an UPDATE
+-- that finds no row; each partition has its own.
+CREATE FUNCTION hub.refuse_audit_change() RETURNS pg_catalog.trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION '% of table "%" of the audit trail is refused', TG_OP, TG_TABLE_NAME
+		USING ERRCODE = 'CH402', HINT = 'The audit trail is only ever added to.';
+END
+$$;
+COMMENT ON FUNCTION hub.refuse_audit_change() IS 'Trigger of the tables of the audit trail: refuses UPDATE, DELETE and TRUNCATE';
+
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.audit_event
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change();
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.audit_event_default
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change();
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.audit_transaction
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change();
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.audit_origin
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change();
+
+CREATE FUNCTION hub.ensure_audit_partitions(months_ahead integer DEFAULT 2) RETURNS integer
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	month timestamp;
+	partition name;
+	made integer := 0;
+BEGIN
+	-- a database without events may be one that a dump is being loaded into,
+	-- which brings its partitions along
+	IF NOT EXISTS (SELECT FROM hub.audit_origin) THEN
+		RETURN 0;
+	END IF;
+	FOR month IN
+		SELECT date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => m)
+		FROM generate_series(0, months_ahead) m
+	LOOP
+		partition := 'audit_event_' || to_char(month, 'YYYY_MM');
+		-- the month of installation stays in the default partition
+		CONTINUE WHEN to_regclass(format('hub.%I', partition)) IS NOT NULL
+			OR EXISTS (SELECT FROM hub.audit_event_default e
+				WHERE e.recorded_at >= month AT TIME ZONE 'UTC'
+					AND e.recorded_at < (month + interval '1 month') AT TIME ZONE 'UTC');
+		EXECUTE format('CREATE TABLE hub.%I PARTITION OF hub.audit_event FOR VALUES FROM (%L) TO (%L)',
+			partition, to_char(month, 'YYYY-MM-DD') || ' 00:00:00+00',
+			to_char(month + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+		EXECUTE format('CREATE INDEX %I ON hub.%I (xid, ordinal)', partition || '_order', partition);
+		EXECUTE format('CREATE INDEX %I ON hub.%I (subject, recorded_at)', partition || '_subject', partition);
+		EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.%I
+			FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change()', partition);
+		EXECUTE format('COMMENT ON TABLE hub.%I IS %L', partition,
+			'events of ' || to_char(month, 'FMMonth YYYY') || ' (UTC)');
+		EXECUTE format('ALTER TABLE hub.%I OWNER TO hub_audit_owner', partition);
+		made := made + 1;
+	END LOOP;
+	RETURN made;
+END
+$$;
+COMMENT ON FUNCTION hub.ensure_audit_partitions(integer) IS
+'Makes the monthly partitions of the audit trail for this month and those ahead; returns how many were missing. The audit worker calls it.';
+
+CREATE FUNCTION hub.audit_canonical(event hub.audit_event) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_audit_canonical';
+COMMENT ON FUNCTION hub.audit_canonical(hub.audit_event) IS
+'Canonical bytes of an event, which its tag and its place in the Merkle log go by; the layout is in src/audit/event.h';
+
+CREATE FUNCTION hub.record_event(kind hub.audit_kind, subject uuid, details jsonb) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hub_record_event';
+COMMENT ON FUNCTION hub.record_event(hub.audit_kind, uuid, jsonb) IS
+'Adds an event to the audit trail within the transaction. details is stored readable: callers put no protected value into it';
+
+CREATE FUNCTION hub.record_relation_event(kind hub.audit_kind, relation regclass, operation text, details jsonb) RETURNS void
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_record_relation_event';
+COMMENT ON FUNCTION hub.record_relation_event(hub.audit_kind, regclass, text, jsonb) IS
+'Adds an event about a relation to the audit trail within the transaction';
+
+CREATE FUNCTION hub.audit_row() RETURNS pg_catalog.trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hub_audit_row';
+COMMENT ON FUNCTION hub.audit_row() IS 'Trigger of governed relations: records the changed columns of a row, those that are not public sealed';
+
+CREATE FUNCTION hub.audit_config() RETURNS pg_catalog.trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hub_audit_config';
+COMMENT ON FUNCTION hub.audit_config() IS
+'Trigger of the hub''s own tables: records who changed the configuration. Arguments name columns whose values are left out';
+
+-- Rows that are there before the trail begins are counted, not copied: the first
+-- UPDATE or DELETE of each records what it replaces.
+CREATE FUNCTION hub.audit_baseline(relation regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	rows bigint;
+BEGIN
+	EXECUTE format('SELECT count(*) FROM %s', relation) INTO rows;
+	PERFORM hub.record_relation_event('row', relation, 'BASELINE', jsonb_build_object('rows', rows));
+END
+$$;
+COMMENT ON FUNCTION hub.audit_baseline(regclass) IS 'Records how many rows a relation has as its audit begins; part of hub.install_audit()';
+
+CREATE FUNCTION hub.install_audit(relation regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = 'hub_audit') THEN
+		EXECUTE format('CREATE TRIGGER hub_audit AFTER INSERT OR UPDATE OR DELETE ON %s
+			FOR EACH ROW EXECUTE FUNCTION hub.audit_row()', relation);
+		PERFORM hub.audit_baseline(relation);
+	END IF;
+	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER hub_audit', relation);
+END
+$$;
+COMMENT ON FUNCTION hub.install_audit(regclass) IS 'Has the changes of a relation and of its partitions recorded; part of hub.govern()';

@@ -106,11 +106,18 @@ extern void event_insert(AuditEvent *event);
 
 /*
  * The xid column is the full transaction id plus this base. The base is zero
- * where the extension was created; a database restored into another cluster
- * continues above the highest xid it brought along (hub.audit_origin), so the
- * order key never repeats. Compare with a snapshot only after adding the base.
+ * where the extension was created; a dump that is restored elsewhere continues
+ * 2^40 higher (hub.audit_origin), so the order key never repeats. Compare with a
+ * snapshot only after adding the base. Registers the database as an origin when
+ * it is none yet, so not for read-only transactions.
  */
 extern uint64 event_xid_base(void);
+
+/* Is this database the current origin? False in one that has no events of its own yet */
+extern bool event_origin_is_current(bool *has_origin);
+
+/* Insert what is buffered, so that this transaction can read its own events */
+extern void event_flush(void);
 
 /* Who is at work, and the same as details: member, role, login, application, client, purpose, at */
 extern void event_actor(AuditActor *actor);

@@ -17,6 +17,7 @@
 #include "access/governed.h"
 #include "access/protect.h"
 #include "access/region_use.h"
+#include "audit/audit.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/settings.h"
@@ -116,6 +117,7 @@ hub_executor_finish(QueryDesc *query_desc)
 			next_executor_finish_hook(query_desc);
 		else
 			standard_ExecutorFinish(query_desc);
+		audit_statement_end();
 	}
 	PG_FINALLY();
 	{
@@ -136,6 +138,7 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 	PG_TRY();
 	{
 		protect_before_utility(parsetree);
+		audit_before_utility(parsetree);
 		if (next_process_utility_hook)
 			next_process_utility_hook(pstmt, query_string, read_only_tree, context,
 									  params, query_env, dest, qc);
@@ -143,9 +146,11 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 			standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
 									params, query_env, dest, qc);
 		protect_after_utility(parsetree);
+		audit_statement_end();
 	}
 	PG_FINALLY();
 	{
+		audit_after_utility(parsetree);
 		disclosure_set_to_client(saved_to_client);
 	}
 	PG_END_TRY();
@@ -157,6 +162,7 @@ hub_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 	if (next_object_access_hook)
 		next_object_access_hook(access, class_id, object_id, sub_id, arg);
 	protect_object_access(access, class_id, object_id, sub_id, arg);
+	audit_object_access(access, class_id, object_id, sub_id, arg);
 }
 
 /* Put our hooks in front of those that are there, and give each room its start */
@@ -178,6 +184,7 @@ _PG_init(void)
 	encrypted_init();
 	governed_init();
 	region_use_init();
+	audit_init();
 
 	next_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = hub_shmem_request;

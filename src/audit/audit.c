@@ -1,0 +1,16 @@
+/*
+ * audit.c: start of the audit room.
+ */
+#include "postgres.h"
+
+#include "audit/audit.h"
+#include "audit/event_table.h"
+#include "audit/row_plan.h"
+
+/* Watch transactions and catalogs; called once from _PG_init */
+void
+audit_init(void)
+{
+	transaction_init();
+	row_plan_init();
+}

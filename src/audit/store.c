@@ -1,0 +1,309 @@
+/*
+ * store.c: the way of events into hub.audit_event.
+ *
+ * Events wait in a buffer and go into their partition many at a time: one WAL
+ * record per page and one look at the catalogs per batch, where a bulk statement
+ * would otherwise pay both per row. The buffer is emptied at the end of every
+ * statement, and before the transaction commits, so a transaction reads its own
+ * events and nothing is committed without them.
+ *
+ * A row carries the id of the subtransaction that inserts it. An event is
+ * therefore only written by the subtransaction it belongs to, and goes with it.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tupconvert.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/builtins.h"
+#include "utils/xid8.h"
+#include "utils/memutils.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "audit/event_table.h"
+#include "foundation/catalog.h"
+#include "foundation/errors.h"
+
+#define BUFFER_EVENTS 500
+#define BUFFER_BYTES (256 * 1024)
+
+typedef struct BufferedEvent
+{
+	HeapTuple	tuple;			/* in the root table's column order */
+	TimestampTz recorded_at;
+	SubTransactionId sub_id;
+} BufferedEvent;
+
+static MemoryContext buffer_context = NULL;
+static BufferedEvent buffer[BUFFER_EVENTS];
+static int	buffer_used = 0;
+static Size buffer_bytes = 0;
+
+/* Set while writing, so that a failure inside does not write again */
+static bool writing = false;
+
+/* Return text of known length as a new datum */
+static Datum
+text_datum(const char *text, Size len)
+{
+	return PointerGetDatum(cstring_to_text_with_len(text, (int) len));
+}
+
+/* Return 16 bytes as a bytea with a short header, in memory of the caller */
+static Datum
+tag_datum(const uint8 *tag, char *space)
+{
+	SET_VARSIZE_SHORT(space, VARHDRSZ_SHORT + EVENT_TAG_BYTES);
+	memcpy(space + VARHDRSZ_SHORT, tag, EVENT_TAG_BYTES);
+	return PointerGetDatum(space);
+}
+
+/* Put an event into the buffer, emptying it when it is full */
+void
+store_append(const AuditEvent *event)
+{
+	Relation	root;
+	Datum		values[EVENT_COLUMNS];
+	bool		nulls[EVENT_COLUMNS] = {false};
+	char		tag[VARHDRSZ_SHORT + EVENT_TAG_BYTES];
+	BufferedEvent *entry;
+	MemoryContext old_context;
+
+	if (buffer_used >= BUFFER_EVENTS || buffer_bytes >= BUFFER_BYTES)
+		store_flush();
+	if (buffer_used >= BUFFER_EVENTS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many audit events of enclosing subtransactions are waiting to be written"),
+				 errhint("Split the statement, or avoid exception blocks in functions that it calls per row.")));
+	if (buffer_context == NULL)
+		buffer_context = AllocSetContextCreate(TopMemoryContext, "customer_hub audit buffer",
+											   ALLOCSET_DEFAULT_SIZES);
+
+	root = table_open(catalog_relation("audit_event"), RowExclusiveLock);
+	if (RelationGetNumberOfAttributes(root) != EVENT_COLUMNS)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table hub.audit_event has columns that the loaded library does not know"),
+				 errhint("Restart the server with the library that fits the installed version of the extension.")));
+
+	values[EVENT_XID] = FullTransactionIdGetDatum(FullTransactionIdFromU64(event->xid));
+	values[EVENT_ORDINAL] = Int32GetDatum(event->ordinal);
+	values[EVENT_RECORDED_AT] = TimestampTzGetDatum(event->recorded_at);
+	values[EVENT_KIND] = ObjectIdGetDatum(event_kind_oid(event->kind,
+														 TupleDescAttr(RelationGetDescr(root), EVENT_KIND)->atttypid));
+	values[EVENT_TAG] = tag_datum(event->tag, tag);
+	if (!(nulls[EVENT_RELATION] = event->relation == NULL))
+		values[EVENT_RELATION] = text_datum(event->relation, event->relation_len);
+	if (!(nulls[EVENT_OPERATION] = event->operation == NULL))
+		values[EVENT_OPERATION] = text_datum(event->operation, event->operation_len);
+	if (!(nulls[EVENT_SUBJECT] = event->subject == NULL))
+		values[EVENT_SUBJECT] = UUIDPGetDatum(event->subject);
+	if (!(nulls[EVENT_ROW_KEY] = event->row_key == NULL))
+		values[EVENT_ROW_KEY] = PointerGetDatum(event->row_key);
+	if (!(nulls[EVENT_CHANGED] = event->changed == NULL))
+		values[EVENT_CHANGED] = PointerGetDatum(event->changed);
+	if (!(nulls[EVENT_SEALED] = event->sealed == NULL))
+		values[EVENT_SEALED] = PointerGetDatum(event->sealed);
+	if (!(nulls[EVENT_DETAILS] = event->details == NULL))
+		values[EVENT_DETAILS] = PointerGetDatum(event->details);
+
+	entry = &buffer[buffer_used];
+	old_context = MemoryContextSwitchTo(buffer_context);
+	entry->tuple = heap_form_tuple(RelationGetDescr(root), values, nulls);
+	MemoryContextSwitchTo(old_context);
+	entry->recorded_at = event->recorded_at;
+	entry->sub_id = GetCurrentSubTransactionId();
+	buffer_used++;
+	buffer_bytes += entry->tuple->t_len;
+	table_close(root, NoLock);
+}
+
+/* Find the partition of a point in time */
+static Oid
+partition_of(Relation root, TimestampTz recorded_at)
+{
+	PartitionKey key = RelationGetPartitionKey(root);
+	PartitionDesc desc = RelationGetPartitionDesc(root, false);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	Datum		value = TimestampTzGetDatum(recorded_at);
+	bool		equal;
+	int			index = -1;
+
+	if (bounds != NULL)
+	{
+		int			offset = partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
+														   bounds, 1, &value, &equal);
+
+		index = bounds->indexes[offset + 1];
+		if (index < 0)
+			index = bounds->default_index;
+	}
+	if (index < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_AUDIT_UNAVAILABLE),
+				 errmsg("the audit trail has no partition for the current time"),
+				 errhint("Call hub.ensure_audit_partitions(), or restore partition hub.audit_event_default.")));
+	return desc->oids[index];
+}
+
+/* Add the rows of a partition to its indexes, index by index */
+static void
+insert_index_entries(ResultRelInfo *indexes, Relation partition, TupleTableSlot **slots, int count)
+{
+	for (int i = 0; i < indexes->ri_NumIndices; i++)
+	{
+		Relation	index = indexes->ri_IndexRelationDescs[i];
+		IndexInfo  *info = indexes->ri_IndexRelationInfo[i];
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		if (!info->ii_ReadyForInserts)
+			continue;
+		if (info->ii_Expressions != NIL || info->ii_Predicate != NIL ||
+			info->ii_ExclusionOps != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("index \"%s\" on the audit trail is not a plain one",
+							RelationGetRelationName(index)),
+					 errhint("Drop the index; the audit trail takes indexes on columns only.")));
+		for (int row = 0; row < count; row++)
+		{
+			FormIndexDatum(info, slots[row], NULL, values, nulls);
+			index_insert(index, values, nulls, &slots[row]->tts_tid, partition,
+						 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+		}
+	}
+}
+
+/* Write events that all belong to one partition */
+static void
+write_batch(Relation root, Oid partition_oid, BufferedEvent *events, int count)
+{
+	Relation	partition = table_open(partition_oid, RowExclusiveLock);
+	TupleConversionMap *map = convert_tuples_by_name(RelationGetDescr(root),
+													 RelationGetDescr(partition));
+	ResultRelInfo *indexes = CatalogOpenIndexes(partition);
+	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * count);
+
+	for (int i = 0; i < count; i++)
+	{
+		HeapTuple	tuple = events[i].tuple;
+
+		if (map != NULL)
+			tuple = execute_attr_map_tuple(tuple, map);
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(partition), &TTSOpsHeapTuple);
+		ExecStoreHeapTuple(tuple, slots[i], false);
+	}
+	heap_multi_insert(partition, slots, count, GetCurrentCommandId(true), 0, NULL);
+	insert_index_entries(indexes, partition, slots, count);
+
+	for (int i = 0; i < count; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	CatalogCloseIndexes(indexes);
+	table_close(partition, NoLock);
+}
+
+/* Forget the tail of the buffer */
+static void
+truncate_buffer(int first)
+{
+	if (first > 0)
+	{
+		for (int i = first; i < buffer_used; i++)
+		{
+			buffer_bytes -= buffer[i].tuple->t_len;
+			heap_freetuple(buffer[i].tuple);
+		}
+	}
+	else
+	{
+		buffer_bytes = 0;
+		if (buffer_context != NULL)
+			MemoryContextReset(buffer_context);
+	}
+	buffer_used = first;
+}
+
+/* Write the events of the current subtransaction */
+void
+store_flush(void)
+{
+	SubTransactionId sub_id;
+	int			first = buffer_used;
+	MemoryContext work_context;
+	MemoryContext old_context;
+	Relation	root;
+
+	if (buffer_used == 0 || writing)
+		return;
+	sub_id = GetCurrentSubTransactionId();
+	while (first > 0 && buffer[first - 1].sub_id == sub_id)
+		first--;
+	if (first == buffer_used)
+		return;
+
+	writing = true;
+	work_context = AllocSetContextCreate(CurrentMemoryContext, "customer_hub audit write",
+										 ALLOCSET_DEFAULT_SIZES);
+	old_context = MemoryContextSwitchTo(work_context);
+	root = table_open(catalog_relation("audit_event"), RowExclusiveLock);
+	for (int start = first; start < buffer_used;)
+	{
+		Oid			partition = partition_of(root, buffer[start].recorded_at);
+		int			end = start + 1;
+
+		while (end < buffer_used && partition_of(root, buffer[end].recorded_at) == partition)
+			end++;
+		write_batch(root, partition, buffer + start, end - start);
+		start = end;
+	}
+	table_close(root, NoLock);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(work_context);
+	truncate_buffer(first);
+	writing = false;
+}
+
+/* Drop the events of a subtransaction that was rolled back */
+void
+store_forget_subtransaction(SubTransactionId sub_id)
+{
+	int			first = buffer_used;
+
+	writing = false;
+	while (first > 0 && buffer[first - 1].sub_id == sub_id)
+		first--;
+	if (first < buffer_used)
+		truncate_buffer(first);
+}
+
+/* Hand the events of a subtransaction that ended well to its parent */
+void
+store_keep_subtransaction(SubTransactionId sub_id, SubTransactionId parent_id)
+{
+	for (int i = buffer_used - 1; i >= 0 && buffer[i].sub_id == sub_id; i--)
+		buffer[i].sub_id = parent_id;
+}
+
+/* Drop all events: the transaction is over */
+void
+store_forget(void)
+{
+	writing = false;
+	if (buffer_used > 0)
+		truncate_buffer(0);
+}

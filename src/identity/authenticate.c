@@ -6,6 +6,7 @@
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -29,7 +30,17 @@ PG_FUNCTION_INFO_V1(hub_public_key_is_valid);
  * the carrier (a savepoint, RESET) does not make room for somebody else.
  */
 static LocalTransactionId authenticated_lxid = InvalidLocalTransactionId;
-static int32 authenticated_member = 0;
+static Identity authenticated;
+
+/* Return whom this transaction authenticated */
+const Identity *
+authenticated_identity(void)
+{
+	if (MyProc == NULL || authenticated_lxid == InvalidLocalTransactionId ||
+		authenticated_lxid != compat_proc_lxid(MyProc))
+		return NULL;
+	return &authenticated;
+}
 
 /* Seconds since 1970 as a timestamp */
 static TimestampTz
@@ -134,7 +145,12 @@ audit_attempt(const IdentityAttempt *attempt)
 		identity_audit_authentication(attempt);
 }
 
-/* Raise the one error that every bad token gets, whatever is wrong with it */
+/*
+ * Raise the one error that every bad token gets, whatever is wrong with it.
+ *
+ * The statement and its parameters stay out of the server log: a token that is
+ * refused now may be good in another minute.
+ */
 static void
 reject_token(IdentityAttempt *attempt, const char *reason)
 {
@@ -142,7 +158,9 @@ reject_token(IdentityAttempt *attempt, const char *reason)
 	audit_attempt(attempt);
 	ereport(ERROR,
 			(errcode(ERRCODE_CH_TOKEN_REJECTED),
-			 errmsg("token is not accepted")));
+			 errmsg("token is not accepted"),
+			 errhidestmt(true),
+			 errhidecontext(true)));
 }
 
 /* Refuse a second identity in one transaction */
@@ -176,6 +194,9 @@ hub_authenticate(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
 				 errmsg("cannot authenticate during a parallel operation")));
 	keyring_require();
+
+	/* other sessions of the same login can read what this one is running */
+	pgstat_report_activity(STATE_RUNNING, "SELECT hub.authenticate($1)");
 	if (carrier_identity() != NULL || identity_current() != NULL)
 		refuse_second_identity();
 
@@ -188,13 +209,13 @@ hub_authenticate(PG_FUNCTION_ARGS)
 						  &attempt, &identity);
 	if (reason != NULL)
 		reject_token(&attempt, reason);
-	if (authenticated_lxid == compat_proc_lxid(MyProc) &&
-		authenticated_member != identity.member_id)
+	if (authenticated_identity() != NULL &&
+		authenticated_identity()->member_id != identity.member_id)
 		refuse_second_identity();
 
-	authenticated_lxid = compat_proc_lxid(MyProc);
-	authenticated_member = identity.member_id;
 	audit_attempt(&attempt);
+	authenticated = identity;
+	authenticated_lxid = compat_proc_lxid(MyProc);
 	carrier_set(&identity);
 
 	/* as SET LOCAL ROLE does; the right to it was checked above */

@@ -17,4 +17,7 @@ extern const Identity *carrier_identity(void);
 /* Carry an identity until the end of the transaction, or of the subtransaction if that fails */
 extern void carrier_set(const Identity *identity);
 
+/* Whom this transaction authenticated, whatever became of the carrier since; or NULL */
+extern const Identity *authenticated_identity(void);
+
 #endif							/* CUSTOMER_HUB_CARRIER_H */

@@ -47,12 +47,12 @@ GRANT SELECT ON hub.clearance_matrix TO hub_admin, hub_compliance;
 GRANT EXECUTE ON FUNCTION hub.clearance_of(name, text) TO hub_admin, hub_compliance;
 
 CREATE FUNCTION hub.set_clearance(role name, data_class text, level text) RETURNS void
-LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM hub.require_admin('set a clearance');
 	PERFORM hub.base_role(set_clearance.role);
-	PERFORM hub.data_class_id(set_clearance.data_class);
-	IF set_clearance.level NOT IN ('reveal', 'mask', 'token', 'deny') THEN
+	PERFORM hub.data_class_id(coalesce(set_clearance.data_class, ''));
+	IF set_clearance.level IS NULL OR set_clearance.level NOT IN ('reveal', 'mask', 'token', 'deny') THEN
 		RAISE EXCEPTION 'clearance level "%" does not exist', set_clearance.level
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Levels are reveal, mask, token and deny.';
 	END IF;

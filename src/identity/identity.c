@@ -140,6 +140,28 @@ identity_effective(void)
 	return NULL;
 }
 
+/* Return whom the audit names for this transaction */
+const Identity *
+identity_of_record(void)
+{
+	const Identity *identity = authenticated_identity();
+
+	if (identity != NULL)
+		return identity;
+	return IsTransactionState() ? identity_of_login() : NULL;
+}
+
+/* Tell whether an identity has a hub role, or one that behaves like this default role */
+bool
+identity_acts_as(const Identity *identity, const char *role)
+{
+	const Member *member = member_by_id(identity->member_id);
+
+	return member != NULL &&
+		(strcmp(NameStr(member->role_name), role) == 0 ||
+		 strcmp(role_default_name(identity->base_role), role) == 0);
+}
+
 /* Return what the effective identity may see; nothing when there is none */
 const IdentityScope *
 identity_scope(void)
@@ -161,18 +183,17 @@ identity_check_expiry(void)
 
 	if (!IsTransactionState())
 		return;
-	if (identity == NULL)
-	{
-		/* let identity_present() know */
-		if (known_login != GetSessionUserId())
-			identity_of_login();
-		return;
-	}
-	if (identity->expires_at <= GetCurrentTimestamp())
+	if (identity != NULL && identity->expires_at <= GetCurrentTimestamp())
 		raise_expired();
 
 	/* relations locked earlier in the transaction would not make us look */
 	AcceptInvalidationMessages();
+	if (identity == NULL)
+	{
+		/* let identity_present() know */
+		identity_of_login();
+		return;
+	}
 	if (!identity_holds(identity))
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_IDENTITY_EXPIRED),

@@ -79,6 +79,12 @@ extern const Identity *identity_current(void);
 extern bool identity_present(void);
 
 /*
+ * Whom the audit names: the identity of this transaction even if it has expired,
+ * was taken back with a savepoint or reset since. Never raises CH202.
+ */
+extern const Identity *identity_of_record(void);
+
+/*
  * The identity, but only while the current user is the member's own role or
  * login; else NULL. Row policies go by this.
  */
@@ -97,6 +103,9 @@ extern void identity_check_expiry(void);
  * right inside SECURITY DEFINER functions.
  */
 extern void identity_require_admin(const char *action);
+
+/* Does an identity have this hub role, or one that was made like this default role? */
+extern bool identity_acts_as(const Identity *identity, const char *role);
 
 /* Clearance of the current identity for a data class; SEALED without identity */
 extern Disclosure identity_clearance(uint16 class_id);

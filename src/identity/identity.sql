@@ -76,7 +76,7 @@ COMMENT ON VIEW hub.hub_role IS 'All hub roles, with the default role that each 
 GRANT SELECT ON hub.hub_role TO PUBLIC;
 
 CREATE FUNCTION hub.base_role(role name) RETURNS name
-LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	result name;
 BEGIN
@@ -93,14 +93,14 @@ $$;
 COMMENT ON FUNCTION hub.base_role(name) IS 'The default role that a hub role behaves like; an error when it is no hub role';
 
 CREATE FUNCTION hub.create_role(name text, like_role name) RETURNS void
-LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	base name;
 	existing record;
 BEGIN
 	PERFORM hub.require_admin('create a hub role');
 	base := hub.base_role(create_role.like_role);
-	IF create_role.name !~ '^[a-z][a-z0-9_]{0,62}$' OR create_role.name ~ '^pg_' THEN
+	IF create_role.name IS NULL OR create_role.name !~ '^[a-z][a-z0-9_]{0,62}$' OR create_role.name ~ '^pg_' THEN
 		RAISE EXCEPTION 'role name "%" is not valid', create_role.name
 			USING ERRCODE = 'invalid_name',
 				  HINT = 'Use lower-case letters, digits and underscores, starting with a letter.';
@@ -195,6 +195,9 @@ BEGIN
 			RAISE EXCEPTION 'login "%" is above row security and cannot be a member''s', add_member.db_role
 				USING ERRCODE = 'invalid_parameter_value',
 					  HINT = 'Give the member a login with neither SUPERUSER nor BYPASSRLS.';
+		ELSIF add_member.db_role = session_user AND EXISTS (SELECT FROM hub.whoami()) THEN
+			RAISE EXCEPTION 'permission denied to make one''s own login another member''s'
+				USING ERRCODE = 'CH205', HINT = 'Ask another administrator.';
 		ELSIF NOT login.rolcanlogin THEN
 			RAISE EXCEPTION 'role "%" cannot log in', add_member.db_role
 				USING ERRCODE = 'invalid_parameter_value',
@@ -215,7 +218,7 @@ COMMENT ON FUNCTION hub.add_member(text, name, name, hub.region[], int[], int[])
 GRANT EXECUTE ON FUNCTION hub.add_member(text, name, name, hub.region[], int[], int[]) TO hub_admin;
 
 CREATE FUNCTION hub.deactivate_member(member_id int) RETURNS void
-LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	member hub.member;
 BEGIN
@@ -238,7 +241,7 @@ COMMENT ON FUNCTION hub.deactivate_member(int) IS 'Ends a membership: tokens and
 GRANT EXECUTE ON FUNCTION hub.deactivate_member(int) TO hub_admin;
 
 CREATE FUNCTION hub.reactivate_member(member_id int) RETURNS void
-LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	member hub.member;
 BEGIN
@@ -267,10 +270,40 @@ $$;
 COMMENT ON FUNCTION hub.reactivate_member(int) IS 'Takes hub.deactivate_member back; a login that is another member''s by now is not given back';
 GRANT EXECUTE ON FUNCTION hub.reactivate_member(int) TO hub_admin;
 
-CREATE FUNCTION hub.set_member_scope(member_id int, regions hub.region[], lines int[], teams int[]) RETURNS void
-LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION hub.set_member_role(member_id int, role name) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	member hub.member;
 BEGIN
 	PERFORM hub.require_admin('change a member');
+	PERFORM hub.base_role(set_member_role.role);
+	SELECT * INTO member FROM hub.member m WHERE m.member_id = set_member_role.member_id FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'member % does not exist', set_member_role.member_id
+			USING ERRCODE = 'undefined_object', HINT = 'Table hub.member lists the members.';
+	END IF;
+	IF EXISTS (SELECT FROM hub.whoami() w WHERE w.member_id = member.member_id) THEN
+		RAISE EXCEPTION 'permission denied to change one''s own role'
+			USING ERRCODE = 'CH205', HINT = 'Ask another administrator.';
+	END IF;
+	UPDATE hub.member m SET role = set_member_role.role WHERE m.member_id = member.member_id;
+	IF member.active AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = member.db_role) THEN
+		EXECUTE format('REVOKE %I FROM %I', member.role, member.db_role);
+		EXECUTE format('GRANT %I TO %I', set_member_role.role, member.db_role);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hub.set_member_role(int, name) IS 'Gives a member another hub role, from the next statement on, in every session; transactions that run under the old one fail';
+GRANT EXECUTE ON FUNCTION hub.set_member_role(int, name) TO hub_admin;
+
+CREATE FUNCTION hub.set_member_scope(member_id int, regions hub.region[], lines int[], teams int[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM hub.require_admin('change a member');
+	IF set_member_scope.regions IS NULL OR set_member_scope.lines IS NULL OR set_member_scope.teams IS NULL THEN
+		RAISE EXCEPTION 'regions, lines and teams of a member may not be null'
+			USING ERRCODE = 'null_value_not_allowed', HINT = 'An empty list means none.';
+	END IF;
 	UPDATE hub.member m
 	SET regions = set_member_scope.regions, lines = set_member_scope.lines, teams = set_member_scope.teams
 	WHERE m.member_id = set_member_scope.member_id;
@@ -304,6 +337,11 @@ RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM hub.require_admin('add a token issuer');
+	IF EXISTS (SELECT FROM hub.whoami()) THEN
+		RAISE EXCEPTION 'permission denied to add a token issuer'
+			USING ERRCODE = 'CH205',
+				  HINT = 'Only a superuser may: who adds an issuer can be anybody.';
+	END IF;
 	IF add_token_issuer.kid IS NULL OR add_token_issuer.public_key IS NULL OR add_token_issuer.valid_from IS NULL THEN
 		RAISE EXCEPTION 'only valid_to of a token issuer may be null'
 			USING ERRCODE = 'null_value_not_allowed';
@@ -330,11 +368,10 @@ BEGIN
 	VALUES (add_token_issuer.kid, add_token_issuer.public_key, add_token_issuer.valid_from, add_token_issuer.valid_to);
 END
 $$;
-COMMENT ON FUNCTION hub.add_token_issuer(text, bytea, timestamptz, timestamptz) IS 'Accepts tokens signed with the Ed25519 key that belongs to these 32 bytes, under this key id';
-GRANT EXECUTE ON FUNCTION hub.add_token_issuer(text, bytea, timestamptz, timestamptz) TO hub_admin;
+COMMENT ON FUNCTION hub.add_token_issuer(text, bytea, timestamptz, timestamptz) IS 'Accepts tokens signed with the Ed25519 key that belongs to these 32 bytes, under this key id; for superusers, since who adds an issuer can be anybody';
 
 CREATE FUNCTION hub.revoke_token_issuer(kid text) RETURNS void
-LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM hub.require_admin('revoke a token issuer');
 	UPDATE hub.token_issuer i

@@ -39,7 +39,13 @@ ROOM_SQL = \
 	src/access/seal.sql \
 	src/access/govern.sql \
 	src/audit/audit.sql \
-	src/privacy/privacy.sql \
+	src/privacy/subject_graph.sql \
+	src/privacy/legal_hold.sql \
+	src/privacy/receipt.sql \
+	src/privacy/erasure.sql \
+	src/privacy/residue.sql \
+	src/privacy/restore.sql \
+	src/privacy/retention.sql \
 	src/channels/parsers.sql \
 	src/hub/hub.sql
 

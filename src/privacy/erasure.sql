@@ -95,7 +95,7 @@ COMMENT ON TABLE hub.suppression IS 'Keyed hashes of the addresses of erased per
 SELECT pg_catalog.pg_extension_config_dump('hub.suppression', '');
 
 CREATE TABLE hub.backup_retention (
-	only pg_catalog.bool PRIMARY KEY DEFAULT true CHECK (only),
+	singleton pg_catalog.bool PRIMARY KEY DEFAULT true CHECK (singleton),
 	keep pg_catalog.interval NOT NULL
 );
 COMMENT ON TABLE hub.backup_retention IS 'How long backups, archived WAL and detached replicas are kept; written by hub.set_backup_retention()';
@@ -107,17 +107,17 @@ GRANT SELECT ON hub.erasure_plan, hub.erasure_plan_item, hub.erasure_ledger, hub
 	TO hub_compliance, hub_manager, hub_admin;
 GRANT SELECT ON hub.erasure_plan_subject TO hub_compliance;
 
-CREATE FUNCTION hub.suppression_hash(channel hub.channel, tag pg_catalog.bytea) RETURNS pg_catalog.bytea
+CREATE FUNCTION hub.suppression_hash(channel hub.channel, address hub.encrypted_text) RETURNS pg_catalog.bytea
 	LANGUAGE c STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'hub_suppression_hash';
-COMMENT ON FUNCTION hub.suppression_hash IS 'Keyed hash of a channel and the equality tag of an address on it';
+COMMENT ON FUNCTION hub.suppression_hash IS 'Keyed hash of a channel and the equality tag of an address on it; works without the key of the data subject';
 
 CREATE FUNCTION hub.suppress(channel hub.channel, address pg_catalog.text,
 							 erased_at pg_catalog.timestamptz DEFAULT pg_catalog.now()) RETURNS pg_catalog.void
 	LANGUAGE sql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	INSERT INTO hub.suppression AS s
-	VALUES (hub.suppression_hash($1, hub.equality_tag($2::hub.encrypted_text('contact'))), $3)
+	VALUES (hub.suppression_hash($1, $2::hub.encrypted_text('contact')), $3)
 	ON CONFLICT (hash) DO UPDATE SET erased_at = greatest(s.erased_at, excluded.erased_at)
 $$;
 COMMENT ON FUNCTION hub.suppress IS 'Suppress an address: events from it that occurred up to then are not stored any more. Only a keyed hash is kept';
@@ -129,7 +129,7 @@ AS $$
 	SELECT EXISTS (SELECT FROM hub.suppression)
 		AND EXISTS (
 			SELECT FROM hub.suppression s
-			WHERE s.hash = hub.suppression_hash($1, hub.equality_tag($2::hub.encrypted_text('contact')))
+			WHERE s.hash = hub.suppression_hash($1, $2::hub.encrypted_text('contact'))
 				AND s.erased_at >= $3)
 $$;
 COMMENT ON FUNCTION hub.is_suppressed IS 'Did the event come from an address of an erased person, and occur before the erasure? One that occurred later is of a new subject';
@@ -272,7 +272,7 @@ BEGIN
 	LOOP
 		EXECUTE format(
 			'INSERT INTO hub.suppression AS s
-			 SELECT DISTINCT hub.suppression_hash(t.%I, hub.equality_tag(t.%I)), $2
+			 SELECT DISTINCT hub.suppression_hash(t.%I, t.%I), $2
 			 FROM %s t WHERE %s AND t.%1$I IS NOT NULL AND t.%2$I IS NOT NULL
 			 ON CONFLICT (hash) DO UPDATE SET erased_at = greatest(s.erased_at, excluded.erased_at)',
 			source.channel_column, source.column_name, source.relation, hub.subject_predicate(source.relation))

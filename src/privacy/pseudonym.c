@@ -10,6 +10,8 @@
 #include "utils/uuid.h"
 
 #include "foundation/compat.h"
+#include "foundation/errors.h"
+#include "keyring/envelope.h"
 #include "keyring/keyring.h"
 
 /* Half a BLAKE2b block is enough to tell people apart and cannot be searched */
@@ -39,21 +41,27 @@ hub_subject_pseudonym(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(text));
 }
 
-/* Hash a channel and an equality tag under the suppression key */
+/* Hash a channel and the equality tag of an address under the suppression key */
 Datum
 hub_suppression_hash(PG_FUNCTION_ARGS)
 {
 	char	   *channel = DatumGetCString(DirectFunctionCall1(enum_out, PG_GETARG_DATUM(0)));
-	bytea	   *tag = PG_GETARG_BYTEA_PP(1);
+	struct varlena *address = PG_DETOAST_DATUM(PG_GETARG_DATUM(1));
 	Size		channel_len = strlen(channel) + 1;
-	Size		message_len = channel_len + VARSIZE_ANY_EXHDR(tag);
-	uint8	   *message = palloc(message_len);
+	uint8	   *message = palloc(channel_len + ENVELOPE_TAG_BYTES);
 	bytea	   *hash = palloc(VARHDRSZ + SUPPRESSION_BYTES);
+	EnvelopeView view;
 
+	envelope_view(address, &view);
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_NOT_SEARCHABLE),
+				 errmsg("an address that carries no equality tag cannot be suppressed")));
 	memcpy(message, channel, channel_len);
-	memcpy(message + channel_len, VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag));
+	memcpy(message + channel_len, view.nonce, ENVELOPE_TAG_BYTES);
 	SET_VARSIZE(hash, VARHDRSZ + SUPPRESSION_BYTES);
-	keyring_mac(SERVICE_KEY_SUPPRESSION, message, message_len, (uint8 *) VARDATA(hash), SUPPRESSION_BYTES);
+	keyring_mac(SERVICE_KEY_SUPPRESSION, message, channel_len + ENVELOPE_TAG_BYTES,
+				(uint8 *) VARDATA(hash), SUPPRESSION_BYTES);
 	PG_RETURN_BYTEA_P(hash);
 }
 

@@ -33,6 +33,19 @@ CREATE FUNCTION hub.utc(moment pg_catalog.timestamptz) RETURNS pg_catalog.text
 AS $$ SELECT to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
 COMMENT ON FUNCTION hub.utc IS 'A time as RFC 3339 text in UTC, for statements';
 
+-- The second and third line of a checkpoint are the size and the root of the log.
+CREATE FUNCTION hub.audit_position() RETURNS pg_catalog.jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	note text := hub.audit_checkpoint();
+BEGIN
+	RETURN jsonb_build_object('origin', split_part(note, E'\n', 1), 'size', split_part(note, E'\n', 2)::bigint,
+							  'root', split_part(note, E'\n', 3));
+END
+$$;
+COMMENT ON FUNCTION hub.audit_position() IS 'Origin, size and root of the audit log as of its last checkpoint';
+
 CREATE FUNCTION hub.erasure_receipt(plan pg_catalog.int8) RETURNS pg_catalog.jsonb
 	LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -14,6 +14,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.export_erasure_ledger() IS 'All erasures by keyed pseudonym, signed; keep it apart from the backups and replay it after restoring one';
 
+CREATE FUNCTION hub.known_subjects() RETURNS SETOF pg_catalog.uuid
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	source record;
+BEGIN
+	RETURN QUERY SELECT k.subject FROM hub.subject_key k;
+	FOR source IN
+		SELECT g.relation, format(CASE WHEN a.atttypid = 'uuid'::regtype THEN 't.%I' ELSE 'hub.subject_of(t.%I)' END,
+								  g.subject_column) AS subject
+		FROM hub.governed g JOIN pg_attribute a ON a.attrelid = g.relation AND a.attname = g.subject_column
+	LOOP
+		RETURN QUERY EXECUTE format('SELECT DISTINCT %s FROM %s t', source.subject, source.relation);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hub.known_subjects() IS 'Every subject that has a key or a row, some more than once';
+
 -- Enter the ledger, destroy the keys it names, and leave a running plan for the
 -- rows of each of its plans. Holds do not stop this: the erasure has happened.
 CREATE FUNCTION hub.replay_keys(ledger pg_catalog.jsonb) RETURNS SETOF pg_catalog.int8
@@ -34,11 +52,11 @@ BEGIN
 	ON CONFLICT (hash) DO UPDATE SET erased_at = greatest(s.erased_at, excluded.erased_at);
 
 	FOR past IN
-		SELECT array_agg(k.subject ORDER BY k.subject) AS subjects, min((e->>'erased_at')::timestamptz) AS erased_at,
+		SELECT array_agg(DISTINCT k) AS subjects, min((e->>'erased_at')::timestamptz) AS erased_at,
 			   min(e->>'subject') AS pseudonym
 		FROM jsonb_array_elements(replay_keys.ledger->'erased') e
-		JOIN hub.subject_key k ON hub.subject_pseudonym(k.subject) = e->>'subject'
-		WHERE k.wrapped IS NOT NULL
+		JOIN hub.known_subjects() k ON hub.subject_pseudonym(k) = e->>'subject'
+		WHERE hub.subject_state(k) <> 'erased'
 		GROUP BY e->'plan', CASE WHEN e->>'plan' IS NULL THEN e->>'subject' END
 	LOOP
 		UPDATE hub.erasure_plan p SET status = 'planned', approval = NULL

@@ -43,7 +43,7 @@ CREATE TABLE hub.retention_progress (
 	relation pg_catalog.regclass NOT NULL,
 	started_at pg_catalog.timestamptz NOT NULL,
 	cutoff pg_catalog.timestamptz NOT NULL,
-	position pg_catalog.timestamptz NOT NULL DEFAULT '-infinity',
+	"position" pg_catalog.timestamptz NOT NULL DEFAULT '-infinity',
 	cleared_rows pg_catalog.int8 NOT NULL DEFAULT 0,
 	held_rows pg_catalog.int8 NOT NULL DEFAULT 0,
 	finished_at pg_catalog.timestamptz,
@@ -175,9 +175,8 @@ CREATE VIEW hub.retention_target AS
 		   pg_catalog.format('t.%1$I < $1 AND t.%1$I > $2', k.clock)
 		   || CASE r.action
 				WHEN 'delete' THEN ''
-				ELSE ' AND (' || coalesce(pg_catalog.substring(
-					hub.uncleared_predicate(g.relation, 'redact', hub.redacted_columns(g.relation, 'redact', r.data_class))
-					FROM ' AND \((.*)\)$'), 'false') || ')' END
+				ELSE ' AND ' || coalesce(hub.unredacted_predicate(
+					g.relation, hub.redacted_columns(g.relation, 'redact', r.data_class)), 'false') END
 		   || CASE WHEN r.jurisdiction IS NULL AND NOT EXISTS (
 					SELECT FROM hub.retention_rule o
 					WHERE o.ended_at IS NULL AND o.rule <> r.rule AND o.relation IS NOT DISTINCT FROM r.relation
@@ -262,7 +261,7 @@ BEGIN
 		INSERT INTO hub.retention_progress AS p (rule, relation, started_at, cutoff)
 		VALUES (target.rule, target.relation, clock_timestamp(), clock_timestamp() - target.keep)
 		ON CONFLICT (rule, relation) DO UPDATE
-			SET started_at = excluded.started_at, cutoff = excluded.cutoff, position = '-infinity',
+			SET started_at = excluded.started_at, cutoff = excluded.cutoff, "position" = '-infinity',
 				cleared_rows = 0, held_rows = 0, finished_at = NULL, failure = NULL
 		RETURNING * INTO progress;
 	END IF;
@@ -286,7 +285,7 @@ BEGIN
 			SET CONSTRAINTS ALL IMMEDIATE;
 		END IF;
 		UPDATE hub.retention_progress p
-		SET position = coalesce(batch_end, p.position), cleared_rows = p.cleared_rows + cleared,
+		SET "position" = coalesce(batch_end, p.position), cleared_rows = p.cleared_rows + cleared,
 			held_rows = p.held_rows + held, finished_at = CASE WHEN batch_end IS NULL THEN clock_timestamp() END
 		WHERE p.rule = target.rule AND p.relation = target.relation;
 	EXCEPTION WHEN OTHERS THEN
@@ -313,7 +312,13 @@ END
 $$;
 COMMENT ON PROCEDURE hub.run_retention IS 'Delete and redact what is due, a transaction per batch, until all is done or the time is up; the next call goes on. hub.retention_health says what needs attention';
 
-CREATE VIEW hub.retention_health AS
+CREATE FUNCTION hub.retention_states()
+	RETURNS TABLE (rule pg_catalog.int8, relation pg_catalog.regclass, data_class pg_catalog.text, purpose pg_catalog.text,
+				   keep pg_catalog.interval, action hub.erasure_action, clock pg_catalog.name,
+				   started_at pg_catalog.timestamptz, finished_at pg_catalog.timestamptz, cleared_rows pg_catalog.int8,
+				   held_rows pg_catalog.int8, failure pg_catalog.text, state pg_catalog.text)
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
 	SELECT t.rule, t.relation, t.data_class, t.purpose, t.keep, t.action, t.clock,
 		   p.started_at, p.finished_at, p.cleared_rows, p.held_rows, p.failure,
 		   CASE
@@ -321,7 +326,7 @@ CREATE VIEW hub.retention_health AS
 			WHEN p.rule IS NULL THEN 'never run'
 			WHEN p.failure IS NOT NULL THEN 'failing'
 			WHEN p.finished_at IS NULL THEN 'running'
-			WHEN p.finished_at < pg_catalog.now() - '7 days'::pg_catalog.interval THEN 'overdue'
+			WHEN p.finished_at < now() - interval '7 days' THEN 'overdue'
 			WHEN p.held_rows > 0 THEN 'held'
 			ELSE 'ok' END AS state
 	FROM hub.retention_target t LEFT JOIN hub.retention_progress p USING (rule, relation)
@@ -329,10 +334,15 @@ CREATE VIEW hub.retention_health AS
 	SELECT NULL, g.relation, NULL, NULL, NULL, NULL, hub.retention_clock_of(g.relation),
 		   NULL, NULL, NULL, NULL, NULL, 'no rule'
 	FROM hub.governed g
-	WHERE NOT EXISTS (SELECT FROM hub.retention_target t WHERE t.relation = g.relation);
+	WHERE NOT EXISTS (SELECT FROM hub.retention_target t WHERE t.relation = g.relation)
+$$;
+COMMENT ON FUNCTION hub.retention_states() IS 'What hub.retention_health shows';
+
+CREATE VIEW hub.retention_health AS SELECT * FROM hub.retention_states();
 COMMENT ON VIEW hub.retention_health IS 'State of retention per rule and relation: ok, held, running, overdue, failing, never run, no clock; and governed relations without a rule';
 COMMENT ON COLUMN hub.retention_health.failure IS 'SQLSTATE of the last batch, for example 23503 when rows of another relation still refer to these';
 REVOKE ALL ON hub.retention_health FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.retention_states() TO hub_compliance, hub_manager, hub_admin;
 GRANT SELECT ON hub.retention_health TO hub_compliance, hub_manager, hub_admin;
 
 GRANT EXECUTE ON FUNCTION hub.set_retention, hub.set_retention_clock TO hub_compliance, hub_admin;

@@ -240,6 +240,7 @@ BEGIN
 	END IF;
 	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER zz_hub_seal', target);
 	PERFORM hub.install_audit(target);
+	PERFORM hub.guard_holds(target);
 END
 $$;
 COMMENT ON FUNCTION hub.govern_structure(regclass, name, name, name, name, name) IS 'Step of hub.govern(): checks, registers and installs triggers; engine only';

@@ -33,7 +33,7 @@ CREATE VIEW hub.personal_data_map AS
 		   e.encrypted,
 		   e.encrypted AND coalesce(d.searchable, false) AS searchable,
 		   g.relation IS NOT NULL AS governed,
-		   a.attname IN (g.subject_column, g.region_column, g.line_column, g.team_column, g.owner_column)
+		   coalesce(a.attname IN (g.subject_column, g.region_column, g.line_column, g.team_column, g.owner_column), false)
 		   OR EXISTS (SELECT FROM pg_catalog.pg_constraint o
 					  WHERE o.conrelid = c.oid AND o.contype IN ('p', 'f') AND a.attnum = ANY (o.conkey)) AS is_key,
 		   a.attnotnull AS not_null,

@@ -110,4 +110,4 @@ SELECT left(hub.disclose(email), 5) FROM t WHERE id = 1;
 SELECT hub.sealed_class(email), hub.sealed_subject(email) FROM t WHERE id = 1;
 
 -- what an envelope costs in bytes
-SELECT pg_column_size(name) - 4 - length('Ann Example') AS overhead FROM t WHERE id = 1;
+SELECT pg_column_size(name) - length('Ann Example') AS overhead FROM t WHERE id = 1;

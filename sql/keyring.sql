@@ -55,7 +55,7 @@ SELECT email::text::hub.encrypted_email::text = email::text AS exact FROM person
 SELECT 'hub1:'::hub.encrypted_email;
 SELECT 'hub1:AAAA'::hub.encrypted_email;
 SELECT 'hub1:!!!!'::hub.encrypted_email;
-SELECT (left(email::text, 60) || 'A' || substr(email::text, 62))::hub.encrypted_email FROM person;
+SELECT overlay(email::text PLACING CASE substr(email::text, 61, 1) WHEN 'A' THEN 'B' ELSE 'A' END FROM 61)::hub.encrypted_email FROM person;
 SELECT email::text::hub.encrypted_text FROM person;
 
 -- another root key for a known epoch is refused

@@ -118,6 +118,18 @@ check_family(const struct varlena *sealed, EnvelopeFamily family)
 				 errhint("Sealed values keep their type; read it through a column of its own type.")));
 }
 
+/* Give a value the class of a type modifier, keeping its data subject */
+static struct varlena *
+give_class(struct varlena *value, uint16 class_id)
+{
+	EnvelopeView view;
+
+	envelope_view(value, &view);
+	if (view.class_id == class_id || (view.flags & ENVELOPE_FLAG_PRINTED) != 0)
+		return value;
+	return encrypted_reclass(value, class_id, &view.subject, false);
+}
+
 /*
  * Seal what the caller wrote.
  *
@@ -137,7 +149,7 @@ seal_input(EnvelopeFamily family, const char *text, Size len, int32 typmod)
 	{
 		sealed = envelope_from_token(text, len);
 		check_family(sealed, family);
-		return sealed;
+		return typmod < 0 ? sealed : give_class(sealed, (uint16) typmod);
 	}
 
 	/* without identity nothing is ever printed so: then text is just text */
@@ -404,12 +416,8 @@ hub_encrypted_reclass(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_GETARG_VARLENA_PP(0);
 	int32		typmod = PG_GETARG_INT32(1);
-	EnvelopeView view;
 
-	envelope_view(value, &view);
-	if (typmod < 0 || view.class_id == typmod || (view.flags & ENVELOPE_FLAG_PRINTED) != 0)
-		PG_RETURN_POINTER(value);
-	PG_RETURN_POINTER(encrypted_reclass(value, (uint16) typmod, &view.subject, false));
+	PG_RETURN_POINTER(typmod < 0 ? value : give_class(value, (uint16) typmod));
 }
 
 /* Return the plaintext of a value to code that needs it; raises CH205 without clearance */

@@ -25,6 +25,7 @@
 #include "foundation/engine.h"
 #include "foundation/errors.h"
 #include "identity/identity.h"
+#include "identity/member.h"
 #include "keyring/envelope.h"
 #include "types/encrypted.h"
 
@@ -241,14 +242,14 @@ govern_column_renamed(Oid relid, const char *old_name, const char *new_name)
 	run_engine("SELECT hub.rename_governed_column($1, $2, $3)", 3, types, values, NULL);
 }
 
-/* Does the current user act under an identity of this very role? Row policies ask it first */
+/* Does the current user act under an identity that behaves like this default role? Row policies ask it first */
 Datum
 hub_acts_as(PG_FUNCTION_ARGS)
 {
 	const Identity *identity = identity_effective();
 
 	PG_RETURN_BOOL(identity != NULL &&
-				   identity->role == get_role_oid(NameStr(*PG_GETARG_NAME(0)), true));
+				   strcmp(role_default_name(identity->base_role), NameStr(*PG_GETARG_NAME(0))) == 0);
 }
 
 /* Is an encrypted value not bound to a data subject yet? */

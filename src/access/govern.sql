@@ -30,7 +30,7 @@ COMMENT ON FUNCTION hub.classify(regclass, name, text) IS
 CREATE FUNCTION hub.acts_as(role pg_catalog.name) RETURNS pg_catalog.bool
 	LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_acts_as';
 COMMENT ON FUNCTION hub.acts_as(name) IS
-'True while the identity of the transaction is of this hub role and the current user is that role or the member''s own login. Each row policy asks it, so that a role somebody else brings along shows no rows.';
+'True while the identity of the transaction behaves like this default hub role and the current user is the member''s own role or login. Each row policy asks it first, so that a role that is not the member''s shows no rows.';
 
 CREATE FUNCTION hub.is_unbound(value "any") RETURNS pg_catalog.bool
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_is_unbound';
@@ -39,14 +39,6 @@ COMMENT ON FUNCTION hub.is_unbound("any") IS 'True for an encrypted value that i
 CREATE FUNCTION hub.refuse_truncate() RETURNS pg_catalog.trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'hub_refuse_truncate';
 COMMENT ON FUNCTION hub.refuse_truncate() IS 'Trigger function: refuses TRUNCATE of a governed relation';
-
-CREATE FUNCTION hub.policy_roles(OUT role pg_catalog.name, OUT base pg_catalog.name) RETURNS SETOF pg_catalog.record
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	VALUES ('hub_agent'::name, 'hub_agent'::name), ('hub_sales', 'hub_sales'), ('hub_manager', 'hub_manager'),
-		('hub_compliance', 'hub_compliance'), ('hub_connector', 'hub_connector'), ('hub_ai_agent', 'hub_ai_agent')
-$$;
-COMMENT ON FUNCTION hub.policy_roles() IS 'Hub roles that row policies are made for, each with the default role it behaves like';
 
 CREATE FUNCTION hub.relation_tree(relation pg_catalog.regclass) RETURNS SETOF pg_catalog.regclass
 	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -64,87 +56,63 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.governed_root(regclass) IS 'The registered relation that governs this one: itself or the table it is a partition of; null when it is not governed';
 
--- What the roles may do with which rows: agent, sales and manager work on the
--- rows of their regions, lines and teams; compliance reads those of its regions
--- and lines; an AI agent reads what it is assigned; a connector only writes.
-CREATE FUNCTION hub.policy_predicate(role pg_catalog.name, base pg_catalog.name, governed hub.governed)
-	RETURNS pg_catalog.text
+-- What the roles may do with which rows. Created roles are members of the one
+-- they were made like, so its policies are theirs. Nobody has DELETE: erasure
+-- and retention run in the engine.
+CREATE FUNCTION hub.policy_matrix(OUT role pg_catalog.name, OUT command pg_catalog.text) RETURNS SETOF pg_catalog.record
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT r.role::name, c.command
+	FROM (VALUES
+		('hub_agent', ARRAY['select', 'insert', 'update']),
+		('hub_sales', ARRAY['select', 'insert', 'update']),
+		('hub_manager', ARRAY['select', 'insert', 'update']),
+		('hub_compliance', ARRAY['select']),
+		('hub_connector', ARRAY['insert']),
+		('hub_ai_agent', ARRAY['select'])
+	) r (role, commands), unnest(r.commands) c (command)
+$$;
+COMMENT ON FUNCTION hub.policy_matrix() IS 'Commands for which each hub role has a row policy on governed relations';
+
+-- Agent, sales and manager work on the rows of their regions, lines and teams
+-- and on their own; compliance reads those of its regions and lines; an AI agent
+-- those it is assigned.
+CREATE FUNCTION hub.policy_predicate(role pg_catalog.name, governed hub.governed) RETURNS pg_catalog.text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT concat_ws(' AND ',
 		format('hub.acts_as(%L)', role),
 		'hub.in_regions(' || quote_ident(governed.region_column) || ')',
 		'hub.in_lines(' || quote_ident(governed.line_column) || ')',
-		CASE base
-			WHEN 'hub_ai_agent' THEN coalesce('hub.is_me(' || quote_ident(governed.owner_column) || ')', 'false')
-			WHEN 'hub_compliance' THEN NULL
-			WHEN 'hub_connector' THEN NULL
-			ELSE '(' || nullif(concat_ws(' OR ',
-				'hub.in_teams(' || quote_ident(governed.team_column) || ')',
-				'hub.is_me(' || quote_ident(governed.owner_column) || ')'), '') || ')'
+		CASE
+			WHEN role = 'hub_ai_agent' THEN coalesce('hub.is_me(' || quote_ident(governed.owner_column) || ')', 'false')
+			WHEN role NOT IN ('hub_compliance', 'hub_connector') THEN
+				'(' || nullif(concat_ws(' OR ',
+					'hub.in_teams(' || quote_ident(governed.team_column) || ')',
+					'hub.is_me(' || quote_ident(governed.owner_column) || ')'), '') || ')'
 		END)
 $$;
-COMMENT ON FUNCTION hub.policy_predicate(name, name, hub.governed) IS 'Condition of the row policies of a role on a governed relation';
+COMMENT ON FUNCTION hub.policy_predicate(name, hub.governed) IS 'Condition of the row policies of a hub role on a governed relation';
 
-CREATE FUNCTION hub.policy_commands(base pg_catalog.name) RETURNS pg_catalog.text[]
-	LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE
-		WHEN base IN ('hub_agent', 'hub_sales', 'hub_manager') THEN ARRAY['select', 'insert', 'update']
-		WHEN base IN ('hub_compliance', 'hub_ai_agent') THEN ARRAY['select']
-		WHEN base = 'hub_connector' THEN ARRAY['insert']
-		ELSE ARRAY[]::text[]
-	END
-$$;
-COMMENT ON FUNCTION hub.policy_commands(name) IS 'Commands for which a hub role has a row policy; nobody has DELETE: erasure and retention run in the engine';
-
-CREATE FUNCTION hub.policy_name(role pg_catalog.name, command pg_catalog.text) RETURNS pg_catalog.name
-	LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT (CASE WHEN role LIKE 'hub\_%' THEN '' ELSE 'hub_' END || left(role, 50) || '_' || command)::name
-$$;
-COMMENT ON FUNCTION hub.policy_name(name, text) IS 'Name of the row policy of a role for a command';
-
-CREATE FUNCTION hub.apply_policies(target pg_catalog.regclass, governed hub.governed, only_role pg_catalog.name DEFAULT NULL)
-	RETURNS pg_catalog.void
+CREATE FUNCTION hub.apply_policies(target pg_catalog.regclass, governed hub.governed) RETURNS pg_catalog.void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	policy record;
 BEGIN
-	FOR policy IN
-		SELECT p.polname FROM pg_policy p
-		WHERE p.polrelid = target AND p.polname LIKE 'hub\_%'
-			AND (only_role IS NULL OR p.polname = ANY (ARRAY(
-				SELECT hub.policy_name(only_role, c) FROM unnest(ARRAY['select', 'insert', 'update']) c)))
-	LOOP
+	FOR policy IN SELECT p.polname FROM pg_policy p WHERE p.polrelid = target AND p.polname LIKE 'hub\_%' LOOP
 		EXECUTE format('DROP POLICY %I ON %s', policy.polname, target);
 	END LOOP;
-
 	FOR policy IN
-		SELECT r.role, command, hub.policy_predicate(r.role, r.base, governed) AS predicate
-		FROM hub.policy_roles() r, unnest(hub.policy_commands(r.base)) command
-		WHERE only_role IS NULL OR r.role = only_role
+		SELECT m.role, m.command, hub.policy_predicate(m.role, governed) AS predicate FROM hub.policy_matrix() m
 	LOOP
 		EXECUTE format('CREATE POLICY %I ON %s FOR %s TO %I %s',
-			hub.policy_name(policy.role, policy.command), target, policy.command, policy.role,
-			CASE policy.command
-				WHEN 'insert' THEN format('WITH CHECK (%s)', policy.predicate)
-				ELSE format('USING (%s)', policy.predicate)
-			END);
+			policy.role || '_' || policy.command, target, policy.command, policy.role,
+			format(CASE policy.command WHEN 'insert' THEN 'WITH CHECK (%s)' ELSE 'USING (%s)' END, policy.predicate));
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION hub.apply_policies(regclass, hub.governed, name) IS 'Makes the row policies of all hub roles, or of one, on one relation; engine only';
-
-CREATE FUNCTION hub.govern_role(role pg_catalog.name) RETURNS pg_catalog.void
-	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM hub.apply_policies(t, g, role) FROM hub.governed g, hub.relation_tree(g.relation) t;
-END
-$$;
-COMMENT ON FUNCTION hub.govern_role(name) IS 'Makes the row policies of a new hub role on every governed relation; engine only';
+COMMENT ON FUNCTION hub.apply_policies(regclass, hub.governed) IS 'Makes the row policies of all hub roles on one relation; engine only';
 
 CREATE FUNCTION hub.check_key_column(target pg_catalog.regclass, purpose pg_catalog.text, column_name pg_catalog.name, types pg_catalog.regtype[])
 	RETURNS pg_catalog.void

@@ -38,6 +38,8 @@ ROOM_SQL = \
 	src/access/governed.sql \
 	src/access/seal.sql \
 	src/access/govern.sql \
+	src/access/approval.sql \
+	src/access/export.sql \
 	src/audit/audit.sql \
 	src/privacy/subject_graph.sql \
 	src/privacy/legal_hold.sql \

@@ -95,6 +95,11 @@ CREATE FUNCTION hub.deny(code pg_catalog.text, message pg_catalog.text, hint pg_
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hub_deny';
 COMMENT ON FUNCTION hub.deny(text, text, text, jsonb) IS 'Raises an error whose record in the audit survives it; engine only';
 
+CREATE FUNCTION hub.session_is_superuser() RETURNS pg_catalog.bool
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = session_user $$;
+COMMENT ON FUNCTION hub.session_is_superuser() IS 'Whether the login of the session is a superuser''s';
+
 CREATE FUNCTION hub.approval_hash(action pg_catalog.text, params pg_catalog.jsonb) RETURNS pg_catalog.bytea
 	LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$ SELECT sha256(convert_to(action || E'\n' || params::text, 'UTF8')) $$;

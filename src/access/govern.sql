@@ -246,6 +246,10 @@ BEGIN
 		END IF;
 		EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', part);
 	END LOOP;
+	-- members of a country find rows of its subdivisions by this
+	IF governed.region_column IS NOT NULL THEN
+		EXECUTE format('SELECT hub.note_region(r) FROM (SELECT DISTINCT %I FROM %s) s (r)', governed.region_column, target);
+	END IF;
 	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'govern', 'relation', target::text,
 		'subject', governed.subject_column, 'region', governed.region_column, 'line', governed.line_column,
 		'team', governed.team_column, 'owner', governed.owner_column));

@@ -14,6 +14,7 @@
 #include "tcop/utility.h"
 #include "utils/guc.h"
 
+#include "access/export_guard.h"
 #include "access/governed.h"
 #include "access/protect.h"
 #include "access/region_use.h"
@@ -64,6 +65,7 @@ static void
 hub_executor_start(QueryDesc *query_desc, int eflags)
 {
 	identity_check_expiry();
+	export_guard_executor_start(query_desc, eflags, executor_depth);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query_desc, eflags);
 	else
@@ -85,9 +87,11 @@ static void
 hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 {
 	bool		saved_to_client;
+	DestReceiver *dest;
 
 	executor_depth++;
 	saved_to_client = disclosure_set_to_client(query_sends_rows(query_desc));
+	dest = export_guard_begin_run(query_desc, executor_depth);
 	PG_TRY();
 	{
 		if (next_executor_run_hook)
@@ -97,6 +101,7 @@ hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 	}
 	PG_FINALLY();
 	{
+		export_guard_end_run(query_desc, dest);
 		executor_depth--;
 		disclosure_set_to_client(saved_to_client);
 	}
@@ -132,8 +137,9 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 					ProcessUtilityContext context, ParamListInfo params,
 					QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc)
 {
-	bool		saved_to_client = disclosure_set_to_client(false);
 	Node	   *parsetree = pstmt->utilityStmt;
+	const char *saved_refusal = export_guard_before_utility(parsetree);
+	bool		saved_to_client = disclosure_set_to_client(false);
 
 	PG_TRY();
 	{
@@ -151,6 +157,7 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 	PG_FINALLY();
 	{
 		audit_after_utility(parsetree);
+		export_guard_after_utility(saved_refusal);
 		disclosure_set_to_client(saved_to_client);
 	}
 	PG_END_TRY();
@@ -183,6 +190,7 @@ _PG_init(void)
 	disclosure_rule.decide = identity_clearance;
 	encrypted_init();
 	governed_init();
+	export_guard_init();
 	region_use_init();
 	audit_init();
 

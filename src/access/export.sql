@@ -1,0 +1,199 @@
+-- Exports: the one way for rows of governed relations to leave in bulk, after an
+-- approval of the action export with
+--	{"relation": "crm.customer", "columns": ["customer_id", "email"],
+--	 "where": {"region": "DE"}, "max_rows": 500}
+
+CREATE TABLE hub.export_ceiling_default (
+	role name PRIMARY KEY,
+	max_rows bigint NOT NULL CHECK (max_rows >= 0)
+);
+COMMENT ON TABLE hub.export_ceiling_default IS 'How many rows one query may send to a member of each hub role; hub.export_ceiling overrides it';
+INSERT INTO hub.export_ceiling_default VALUES
+	('hub_agent', 10000), ('hub_sales', 10000), ('hub_manager', 50000), ('hub_compliance', 50000),
+	('hub_admin', 10000), ('hub_connector', 1000), ('hub_ai_agent', 1000);
+
+CREATE TABLE hub.export_ceiling (
+	role name PRIMARY KEY,
+	max_rows bigint NOT NULL CHECK (max_rows >= 0)
+);
+COMMENT ON TABLE hub.export_ceiling IS 'Ceilings of this hub, in place of the defaults; set with hub.set_export_ceiling()';
+SELECT pg_catalog.pg_extension_config_dump('hub.export_ceiling', '');
+CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.export_ceiling
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.catalog_changed();
+
+CREATE FUNCTION hub.export_ceiling_of(role pg_catalog.name) RETURNS pg_catalog.int8
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(
+		(SELECT c.max_rows FROM hub.export_ceiling c WHERE c.role = $1),
+		(SELECT c.max_rows FROM hub.export_ceiling c WHERE c.role = hub.base_role($1)),
+		(SELECT d.max_rows FROM hub.export_ceiling_default d WHERE d.role = hub.base_role($1)))
+$$;
+COMMENT ON FUNCTION hub.export_ceiling_of(name) IS 'How many rows of governed relations one query may send to a member of a hub role';
+
+CREATE FUNCTION hub.set_export_ceiling(role pg_catalog.name, max_rows pg_catalog.int8) RETURNS pg_catalog.void
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM hub.require_admin('change export ceilings');
+	PERFORM hub.base_role(role);
+	INSERT INTO hub.export_ceiling (role, max_rows) VALUES (role, max_rows)
+	ON CONFLICT ON CONSTRAINT export_ceiling_pkey DO UPDATE SET max_rows = excluded.max_rows;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'set_export_ceiling', 'role', role, 'max_rows', max_rows));
+END
+$$;
+COMMENT ON FUNCTION hub.set_export_ceiling(name, int8) IS 'Says how many rows of governed relations one query may send to a member of a hub role. For hub administrators.';
+GRANT EXECUTE ON FUNCTION hub.set_export_ceiling(name, int8) TO hub_admin;
+
+-- The query of an export. Conditions stand in the request as plain text, which
+-- outlives an erasure: so they go by public columns only.
+CREATE FUNCTION hub.export_query(params pg_catalog.jsonb) RETURNS pg_catalog.text
+	LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	target regclass := to_regclass(params->>'relation');
+	attribute record;
+	item record;
+	pairs text[];
+	conditions text[];
+	usage CONSTANT text := 'Example: {"relation": "crm.customer", "columns": ["customer_id"], "where": {"region": "DE"}, "max_rows": 500}.';
+BEGIN
+	SELECT k.key INTO item FROM jsonb_object_keys(params) k (key)
+	WHERE k.key NOT IN ('relation', 'columns', 'where', 'max_rows') LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'unknown parameter "%" of an export', item.key
+			USING ERRCODE = 'invalid_parameter_value', HINT = usage;
+	END IF;
+	IF target IS NULL THEN
+		RAISE EXCEPTION 'relation "%" of an export does not exist', params->>'relation'
+			USING ERRCODE = 'undefined_table', HINT = 'Name it with its schema. ' || usage;
+	END IF;
+	IF hub.governed_root(target) IS NULL THEN
+		RAISE EXCEPTION 'relation "%" is not governed', target
+			USING ERRCODE = 'CH301', HINT = 'Exports are for governed relations; hub.governed lists them.';
+	END IF;
+	IF jsonb_typeof(params->'max_rows') IS DISTINCT FROM 'number' OR (params->>'max_rows') !~ '^[1-9][0-9]{0,17}$' THEN
+		RAISE EXCEPTION 'an export needs the number of rows that it may have'
+			USING ERRCODE = 'invalid_parameter_value', HINT = usage;
+	END IF;
+	IF jsonb_typeof(params->'columns') IS DISTINCT FROM 'array' OR jsonb_array_length(params->'columns') = 0 THEN
+		RAISE EXCEPTION 'an export needs its columns'
+			USING ERRCODE = 'invalid_parameter_value', HINT = usage;
+	END IF;
+	IF coalesce(jsonb_typeof(params->'where'), 'null') NOT IN ('null', 'object') THEN
+		RAISE EXCEPTION 'conditions of an export must be an object of columns and values'
+			USING ERRCODE = 'invalid_parameter_value', HINT = usage;
+	END IF;
+
+	FOR item IN SELECT c.name FROM jsonb_array_elements_text(params->'columns') c (name) LOOP
+		SELECT a.attname, t.typnamespace = 'hub'::regnamespace AND t.typname LIKE 'encrypted\_%' AS encrypted INTO attribute
+		FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+		WHERE a.attrelid = target AND a.attname = item.name AND a.attnum > 0 AND NOT a.attisdropped;
+		IF NOT FOUND THEN
+			RAISE EXCEPTION 'column "%" of relation "%" does not exist', item.name, target
+				USING ERRCODE = 'undefined_column';
+		END IF;
+		pairs := pairs || format(CASE WHEN attribute.encrypted THEN '%L, hub.disclose(%I)' ELSE '%L, %I' END,
+			attribute.attname, attribute.attname);
+	END LOOP;
+
+	FOR item IN SELECT w.key AS name, w.value FROM jsonb_each_text(nullif(params->'where', 'null')) w LOOP
+		SELECT a.attname, n.nspname, o.oprname, c.data_class INTO attribute
+		FROM pg_attribute a
+		LEFT JOIN pg_opclass k ON k.opcintype = a.atttypid AND k.opcdefault
+			AND k.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree')
+		LEFT JOIN pg_amop e ON e.amopfamily = k.opcfamily AND e.amopstrategy = 3
+			AND e.amoplefttype = a.atttypid AND e.amoprighttype = a.atttypid
+		LEFT JOIN pg_operator o ON o.oid = e.amopopr
+		LEFT JOIN pg_namespace n ON n.oid = o.oprnamespace
+		LEFT JOIN hub.classification c ON c.relation = hub.governed_root(target) AND c.column_name = a.attname
+		WHERE a.attrelid = target AND a.attname = item.name AND a.attnum > 0 AND NOT a.attisdropped;
+		IF NOT FOUND THEN
+			RAISE EXCEPTION 'column "%" of relation "%" does not exist', item.name, target
+				USING ERRCODE = 'undefined_column';
+		ELSIF attribute.data_class IS DISTINCT FROM 'public' THEN
+			RAISE EXCEPTION 'an export cannot be limited by column "%", which is not classified as public', item.name
+				USING ERRCODE = 'CH305',
+					  HINT = 'The request would keep the value in plain text. Use the columns that row policies go by, such as the data subject or the region.';
+		END IF;
+		conditions := conditions || CASE WHEN item.value IS NULL THEN format('%I IS NULL', attribute.attname)
+			ELSE format('%I OPERATOR(%I.%s) %L', attribute.attname,
+				coalesce(attribute.nspname, 'pg_catalog'), coalesce(attribute.oprname, '='), item.value) END;
+	END LOOP;
+
+	RETURN format('SELECT pg_catalog.jsonb_build_object(%s) FROM %s%s', array_to_string(pairs, ', '), target,
+		coalesce(' WHERE ' || array_to_string(conditions, ' AND '), ''));
+END
+$$;
+COMMENT ON FUNCTION hub.export_query(jsonb) IS 'Checks the parameters of an export and returns its query; engine only';
+
+-- A request is for one export, even if its transaction is rolled back after the
+-- rows have left. A sequence does not roll back: each approved export has one as
+-- its ticket, taken before the first row leaves and dropped once all is done.
+CREATE FUNCTION hub.prepare_export(request hub.approval_request) RETURNS pg_catalog.void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF request.action = 'export' THEN
+		EXECUTE format('CREATE SEQUENCE hub.%I', 'export_ticket_' || request.id);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hub.prepare_export(hub.approval_request) IS 'Makes the ticket of an approved export; engine only';
+
+CREATE FUNCTION hub.begin_export(request_id pg_catalog.int8, OUT query pg_catalog.text, OUT max_rows pg_catalog.int8)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	request hub.approval_request;
+	me int := (SELECT w.member_id FROM hub.whoami() w);
+BEGIN
+	SELECT r.* INTO request FROM hub.approval_request r WHERE r.id = request_id AND r.action = 'export' FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'export request % does not exist', request_id
+			USING ERRCODE = 'CH303', HINT = 'Ask for one with hub.request_approval(''export'', …).';
+	END IF;
+	IF me IS NULL OR request.member_id IS DISTINCT FROM me THEN
+		PERFORM hub.deny('CH205', format('export request %s was made by somebody else', request_id),
+			'Only the member who asked for an export can run it.',
+			jsonb_build_object('attempt', 'export', 'request', request_id));
+	END IF;
+	IF request.status = 'used' THEN
+		RAISE EXCEPTION 'export request % was used', request_id
+			USING ERRCODE = 'CH305', HINT = 'Each approval is for one export; ask for another one.';
+	ELSIF request.status <> 'approved' OR request.expires_at <= now() THEN
+		RAISE EXCEPTION 'export request % is %', request_id,
+			CASE WHEN request.expires_at <= now() THEN 'expired' ELSE request.status END
+			USING ERRCODE = 'CH303', HINT = 'Another person approves it with hub.approve().';
+	END IF;
+	PERFORM hub.use_approval(request);
+	query := hub.export_query(request.params);
+	max_rows := (request.params->>'max_rows')::int8;
+END
+$$;
+COMMENT ON FUNCTION hub.begin_export(int8) IS 'Step of hub.export(): checks the request and marks it as used; engine only';
+
+CREATE FUNCTION hub.finish_export(request_id pg_catalog.int8, rows pg_catalog.int8) RETURNS pg_catalog.text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	ticket text := format('hub.%I', 'export_ticket_' || request_id);
+	details jsonb := (SELECT jsonb_build_object('request', r.id, 'params', r.params, 'rows', finish_export.rows)
+		FROM hub.approval_request r WHERE r.id = request_id);
+BEGIN
+	IF nextval(ticket) > 1 THEN
+		PERFORM hub.deny('CH305', format('export request %s was used in a transaction that was rolled back', request_id),
+			'Each approval is for one export; ask for another one.',
+			jsonb_build_object('attempt', 'export_again', 'request', request_id));
+	END IF;
+	EXECUTE format('DROP SEQUENCE %s', ticket);
+	RETURN details::text;
+END
+$$;
+COMMENT ON FUNCTION hub.finish_export(int8, int8) IS 'Step of hub.export(): takes the ticket before rows leave, and returns what the audit keeps; engine only';
+
+CREATE FUNCTION hub.export(request pg_catalog.int8) RETURNS SETOF pg_catalog.jsonb
+	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_export';
+COMMENT ON FUNCTION hub.export(int8) IS
+'Hands out the rows of an approved request of the action export, one jsonb object per row, once, to the member who asked. Row policies and clearance of that member apply; more rows than approved is an error.';
+GRANT EXECUTE ON FUNCTION hub.export(int8) TO hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin;

@@ -1,0 +1,395 @@
+/*
+ * export_guard.c: what a member may not do to take rows away in bulk.
+ *
+ * A statement counts as reading governed relations when its plan, or that of a
+ * query run inside it, names one. Rows are counted where they are sent; rows
+ * that a query folds into one value (string_agg and its like) count as one.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "access/access.h"
+#include "access/export_guard.h"
+#include "access/governed.h"
+#include "access/protect.h"
+#include "foundation/catalog.h"
+#include "foundation/engine.h"
+#include "foundation/errors.h"
+#include "identity/identity.h"
+
+/* A statement that sends rows, from its start to the end of the transaction */
+typedef struct GuardedRun
+{
+	QueryDesc  *query;
+	bool		touched;		/* reads a governed relation */
+	uint64		sent;
+} GuardedRun;
+
+typedef struct GuardReceiver
+{
+	DestReceiver pub;
+	DestReceiver *inner;
+	GuardedRun *run;
+} GuardReceiver;
+
+/* Statements of this transaction, in TopTransactionContext */
+static List *runs = NIL;
+
+/* The one that is running; NULL between them */
+static GuardedRun *current_run = NULL;
+
+/* The utility statement under way that may not read governed relations, as its user knows it */
+static const char *refused_utility = NULL;
+
+static bool exporting = false;
+
+/* Ceiling of the role that last asked */
+static Oid	ceiling_role = InvalidOid;
+static int64 ceiling = 0;
+static Oid	ceiling_table = InvalidOid;
+
+/* Forget the ceiling when the table changes */
+static void
+forget_ceiling(Datum arg, Oid relid)
+{
+	if (relid == ceiling_table || !OidIsValid(relid))
+		ceiling_role = InvalidOid;
+}
+
+/* Forget the statements of a transaction that is over */
+static void
+forget_runs(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			runs = NIL;
+			current_run = NULL;
+			refused_utility = NULL;
+			exporting = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Set the guard up; called once from _PG_init */
+void
+export_guard_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_ceiling, (Datum) 0);
+	RegisterXactCallback(forget_runs, NULL);
+}
+
+/* Let rows that hub.export() reads not count; returns what was before */
+bool
+export_guard_set_exporting(bool new_value)
+{
+	bool		old_value = exporting;
+
+	exporting = new_value;
+	return old_value;
+}
+
+/* Return the first governed relation that a plan names, or InvalidOid */
+static Oid
+governed_in_plan(PlannedStmt *plan)
+{
+	ListCell   *cell;
+
+	foreach(cell, plan->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->rtekind == RTE_RELATION && governed_is(entry->relid))
+			return entry->relid;
+	}
+	return InvalidOid;
+}
+
+/* Does a plan write to a temporary table? */
+static bool
+writes_temporary(PlannedStmt *plan)
+{
+	ListCell   *cell;
+
+	if (plan->commandType == CMD_SELECT)
+		return false;
+	foreach(cell, plan->resultRelations)
+	{
+		RangeTblEntry *entry = list_nth_node(RangeTblEntry, plan->rtable, lfirst_int(cell) - 1);
+
+		if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
+			return true;
+	}
+	return false;
+}
+
+/* Name a relation as SQL does */
+static char *
+relation_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+}
+
+static void refuse_copy(const char *what, Oid relid) pg_attribute_noreturn();
+
+/* Refuse to copy rows of a governed relation */
+static void
+refuse_copy(const char *what, Oid relid)
+{
+	char	   *name = relation_name(relid);
+
+	if (access_record_denied != NULL)
+		access_record_denied(psprintf("{\"attempt\": \"copy_out\", \"command\": \"%s\", \"relation_oid\": %u}",
+									  what, relid));
+	ereport(ERROR,
+			(errcode(ERRCODE_CH_EXPORT_REFUSED),
+			 errmsg("%s is refused: it would copy rows of governed relation \"%s\"", what, name),
+			 errhint("Ask for an export: SELECT hub.request_approval('export', '{\"relation\": \"%s\", \"columns\": [...], \"max_rows\": ...}', 'why').",
+					 name)));
+}
+
+/* Return how many rows one statement may send to the current member */
+static int64
+current_ceiling(const Identity *identity)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {NAMEOID};
+	Datum		values[1];
+	NameData	role;
+	EngineScope scope;
+	bool		isnull;
+
+	if (ceiling_role == identity->role)
+		return ceiling;
+
+	namestrcpy(&role, GetUserNameFromId(identity->role, false));
+	values[0] = NameGetDatum(&role);
+	ceiling_table = catalog_relation("export_ceiling");
+	engine_begin(&scope);
+	engine_prepare(&plan, "SELECT hub.export_ceiling_of($1)", 1, types);
+	if (SPI_execute_plan(plan, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read the export ceiling");
+	ceiling = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	if (isnull)
+		ceiling = 0;
+	engine_end(&scope);
+	ceiling_role = identity->role;
+	return ceiling;
+}
+
+/* Remember a statement that may send rows */
+static void
+add_run(QueryDesc *query, bool touched)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
+	GuardedRun *run = NULL;
+	ListCell   *cell;
+
+	/* a finished statement may have left its address to this one */
+	foreach(cell, runs)
+	{
+		if (((GuardedRun *) lfirst(cell))->query == query)
+			run = lfirst(cell);
+	}
+	if (run == NULL)
+	{
+		run = palloc(sizeof(GuardedRun));
+		runs = lappend(runs, run);
+	}
+	run->query = query;
+	run->touched = touched;
+	run->sent = 0;
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Executor start: refuse copies, and note which statements read governed relations */
+void
+export_guard_executor_start(QueryDesc *query, int eflags, int depth)
+{
+	PlannedStmt *plan = query->plannedstmt;
+	Oid			relid;
+
+	if (!identity_present() || exporting || IsParallelWorker() ||
+		(eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0 ||
+		identity_current() == NULL || !governed_any())
+		return;
+
+	relid = governed_in_plan(plan);
+	if (OidIsValid(relid))
+	{
+		if (refused_utility != NULL)
+			refuse_copy(refused_utility, relid);
+		if (!superuser() && writes_temporary(plan))
+			refuse_copy("writing to a temporary table", relid);
+		if (current_run != NULL)
+			current_run->touched = true;
+	}
+	if (depth == 0 && (plan->commandType == CMD_SELECT || plan->hasReturning))
+		add_run(query, OidIsValid(relid));
+}
+
+/* Pass a row on while the ceiling allows it */
+static bool
+guard_receive_slot(TupleTableSlot *slot, DestReceiver *self)
+{
+	GuardReceiver *guard = (GuardReceiver *) self;
+
+	guard->run->sent++;
+	if (guard->run->touched && guard->run->sent > 1)
+	{
+		const Identity *identity = identity_current();
+
+		if (identity != NULL && guard->run->sent > current_ceiling(identity))
+		{
+			if (access_record_denied != NULL)
+				access_record_denied(psprintf("{\"attempt\": \"over_ceiling\", \"ceiling\": " INT64_FORMAT "}", ceiling));
+			ereport(ERROR,
+					(errcode(ERRCODE_CH_EXPORT_REFUSED),
+					 errmsg("query would send more than " INT64_FORMAT " rows of governed relations", ceiling),
+					 errhint("Narrow the query, or ask for an export with hub.request_approval('export', ...).")));
+		}
+	}
+	return guard->inner->receiveSlot(slot, guard->inner);
+}
+
+static void
+guard_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	DestReceiver *inner = ((GuardReceiver *) self)->inner;
+
+	inner->rStartup(inner, operation, desc);
+}
+
+static void
+guard_shutdown(DestReceiver *self)
+{
+	DestReceiver *inner = ((GuardReceiver *) self)->inner;
+
+	inner->rShutdown(inner);
+}
+
+static void
+guard_destroy(DestReceiver *self)
+{
+	pfree(self);
+}
+
+/* Executor run: put the counting receiver in front; returns the original, or NULL */
+DestReceiver *
+export_guard_begin_run(QueryDesc *query, int depth)
+{
+	ListCell   *cell;
+	GuardReceiver *guard;
+
+	if (depth != 1 || runs == NIL)
+		return NULL;
+	current_run = NULL;
+	foreach(cell, runs)
+	{
+		if (((GuardedRun *) lfirst(cell))->query == query)
+			current_run = lfirst(cell);
+	}
+	if (current_run == NULL ||
+		(query->dest->mydest != DestRemote && query->dest->mydest != DestRemoteExecute &&
+		 query->dest->mydest != DestTuplestore))
+		return NULL;
+
+	guard = palloc0(sizeof(GuardReceiver));
+	guard->pub.receiveSlot = guard_receive_slot;
+	guard->pub.rStartup = guard_startup;
+	guard->pub.rShutdown = guard_shutdown;
+	guard->pub.rDestroy = guard_destroy;
+	guard->pub.mydest = query->dest->mydest;
+	guard->inner = query->dest;
+	guard->run = current_run;
+	query->dest = &guard->pub;
+	return guard->inner;
+}
+
+/* Executor run is over: the original receiver is back in place */
+void
+export_guard_end_run(QueryDesc *query, DestReceiver *original)
+{
+	if (original != NULL)
+		query->dest = original;
+}
+
+/* Name a utility statement that must not read governed relations, or NULL */
+static const char *
+refused_by_guard(Node *parsetree)
+{
+	switch (nodeTag(parsetree))
+	{
+		case T_CopyStmt:
+			return ((CopyStmt *) parsetree)->is_from ? NULL : "COPY TO";
+		case T_CreateTableAsStmt:
+			return ((CreateTableAsStmt *) parsetree)->objtype == OBJECT_MATVIEW ?
+				"CREATE MATERIALIZED VIEW" : "CREATE TABLE AS";
+		case T_RefreshMatViewStmt:
+			return "REFRESH MATERIALIZED VIEW";
+		case T_DeclareCursorStmt:
+			return (((DeclareCursorStmt *) parsetree)->options & CURSOR_OPT_HOLD) != 0 ?
+				"DECLARE CURSOR WITH HOLD" : NULL;
+		case T_ExplainStmt:
+			{
+				Node	   *query = ((ExplainStmt *) parsetree)->query;
+
+				if (IsA(query, Query) && ((Query *) query)->commandType == CMD_UTILITY)
+					return refused_by_guard(((Query *) query)->utilityStmt);
+				return NULL;
+			}
+		default:
+			return NULL;
+	}
+}
+
+/* Before a utility statement: from here on a copy is refused where it reads */
+const char *
+export_guard_before_utility(Node *parsetree)
+{
+	const char *saved = refused_utility;
+	const char *what;
+
+	/* what the engine does for a member is its own affair */
+	if (saved != NULL || !identity_present() || (what = refused_by_guard(parsetree)) == NULL ||
+		superuser() || !governed_any())
+		return saved;
+
+	/* without row security COPY reads the table past the executor */
+	if (IsA(parsetree, CopyStmt) && ((CopyStmt *) parsetree)->relation != NULL)
+	{
+		Oid			relid = RangeVarGetRelid(((CopyStmt *) parsetree)->relation, NoLock, true);
+
+		if (OidIsValid(relid) && governed_is(relid) && identity_current() != NULL)
+			refuse_copy(what, relid);
+	}
+	refused_utility = what;
+	return saved;
+}
+
+/* After a utility statement, on error too */
+void
+export_guard_after_utility(const char *saved)
+{
+	refused_utility = saved;
+}

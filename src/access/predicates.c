@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
+#include "foundation/compat.h"
 #include "access/region_use.h"
 #include "identity/identity.h"
 #include "types/region.h"

@@ -34,6 +34,7 @@
 #include "audit/capture.h"
 #include "audit/event.h"
 #include "audit/row_plan.h"
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "keyring/envelope.h"
 #include "keyring/keyring.h"

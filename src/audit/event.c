@@ -15,6 +15,7 @@
 
 #include "audit/event.h"
 #include "audit/event_table.h"
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "keyring/keyring.h"
 

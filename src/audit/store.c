@@ -35,6 +35,7 @@
 
 #include "audit/event_table.h"
 #include "foundation/catalog.h"
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 
 #define BUFFER_EVENTS 500

@@ -32,6 +32,7 @@
 
 #include "audit/event_table.h"
 #include "foundation/catalog.h"
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "keyring/keyring.h"
 

@@ -20,6 +20,7 @@
 #include "utils/syscache.h"
 
 #include "foundation/catalog.h"
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "foundation/memory.h"
 #include "keyring/keyring.h"

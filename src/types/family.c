@@ -12,6 +12,7 @@
 #include "utils/datetime.h"
 #include "utils/jsonb.h"
 
+#include "foundation/compat.h"
 #include "foundation/memory.h"
 #include "keyring/keyring.h"
 #include "types/email.h"

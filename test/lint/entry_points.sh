@@ -3,7 +3,7 @@
 exec perl -we '
     use strict;
     my ($bad, %code, %sql) = (0);
-    for my $file (sort glob "src/*/*.c src/*/*.sql")
+    for my $file (sort glob "src/*/*.c src/*/*.sql src/*/*.sql.in")
     {
         my ($room) = $file =~ m{^src/(\w+)/};
         next if $room eq "upgrade";

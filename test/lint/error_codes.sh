@@ -5,7 +5,7 @@ exec perl -we '
     my $bad = 0;
     my $call;
     $call = qr/\((?:[^()"\x27]++|"(?:[^"\\]|\\.)*+"|\x27(?:[^\x27\\]|\\.)\x27|(??{$call}))*+\)/s;
-    for my $file (sort glob "src/*/*.[ch] src/*/*.sql src/install.sql")
+    for my $file (sort glob "src/*/*.[ch] src/*/*.sql src/*/*.sql.in src/install.sql")
     {
         local $/;
         open my $in, "<", $file or die "$file: $!";

@@ -35,7 +35,7 @@ plant_settings_docs() {
     named='customer_hub.planted'
 }
 plant_sodium() {
-    echo '#include <sodium.h>' >>src/types/email.c
+    echo 'int planted(void) { return crypto_auth_verify(NULL, NULL, 0, NULL); }' >>src/types/email.c
     named='types/email.c'
 }
 plant_paths() {

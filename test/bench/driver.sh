@@ -1,0 +1,39 @@
+# The benchmarks: test/bench/NAME.sh, each in a throw-away server of its own with
+# settings as in production (fsync and synchronous commit on). Sourced by run.sh.
+# shellcheck shell=sh
+# shellcheck disable=SC2154  # work, tree, pg_config and server_user are run.sh's
+
+[ $# -gt 0 ] || set -- seal open lookup policy audit
+for name in "$@"; do
+    [ -e "$tree/test/bench/$name.sh" ] || die "no benchmark is called $name"
+done
+
+# Raw libsodium in a C function, to compare with in the same backend
+quietly as_server make -s -C "$work/tree/test/bench/raw" PG_CONFIG="$pg_config" with_llvm=no \
+    DESTDIR="$work/install" install
+
+memory=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
+buffers=$((memory / 4))
+[ "$buffers" -le 2048 ] || buffers=2048
+
+printf 'customer_hub %s, %s, %s, libsodium %s\n' \
+    "$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" "$tree/customer_hub.control")" \
+    "$("$pg_config" --version)" \
+    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
+    "$(sed -n 's/^#define SODIUM_VERSION_STRING "\(.*\)"/\1/p' /usr/include/sodium/version.h /usr/include/*/sodium/version.h 2>/dev/null | head -n 1)"
+printf 'Ratios are medians of %s interleaved rounds.\n' "${ROUNDS:-5}"
+
+cd "$work/tree" || exit
+for name in "$@"; do
+    libraries=customer_hub
+    [ "$name" != audit ] || libraries=customer_hub,pgaudit
+    start_server "shared_preload_libraries = '$libraries'" "shared_buffers = ${buffers}MB" \
+        'wal_level = replica' 'max_wal_size = 8GB' 'checkpoint_timeout = 30min' \
+        'random_page_cost = 1.1' "effective_cache_size = $((memory / 2))MB"
+    fresh_database bench
+    mkdir "$work/out/$name"
+    PGDATABASE=bench BENCH_DIR=$work/out/$name sh "test/bench/$name.sh"
+    quietly as_server "$bin/pg_ctl" -D "$server/data" -m fast stop
+    rm -rf "${server:?}"
+    as_server mkdir "$server"
+done

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Looking up one of 1 M addresses by equality: sealed column against text column,
+# both with a btree index.
+set -eu
+# shellcheck source=test/bench/lib.sh
+. test/bench/lib.sh
+
+rows=${ROWS:-1000000}
+sql "CREATE TABLE plain (id bigint PRIMARY KEY, email text)" \
+    "CREATE TABLE sealed (id bigint PRIMARY KEY, email hub.encrypted_email('contact'))" \
+    "INSERT INTO plain SELECT i, 'person' || i * 7919 % 1000003 || '.' || i || '@example.com' FROM generate_series(1, $rows) i" \
+    "INSERT INTO sealed SELECT id, email FROM plain" \
+    "CREATE INDEX plain_email ON plain (email)" \
+    "CREATE INDEX sealed_email ON sealed (email)" \
+    "VACUUM (ANALYZE) plain" "VACUUM (ANALYZE) sealed"
+
+# 20000 look-ups, each by an address that the plan does not know
+look_up() {
+    cat <<SQL
+DO \$\$
+DECLARE
+    wanted text;
+    found bigint;
+BEGIN
+    FOR i IN 1..20000 LOOP
+        wanted := 'person' || i * 47 * 7919 % 1000003 || '.' || i * 47 || '@example.com';
+        SELECT id INTO STRICT found FROM $1 WHERE email = wanted;
+    END LOOP;
+END
+\$\$
+SQL
+}
+measure_plain() { each "$(elapsed postgres "$(look_up plain)")" 0 20000; }
+measure_sealed() { each "$(elapsed postgres "$(look_up sealed)")" 0 20000; }
+
+interleave plain sealed
+
+title "lookup: one of $rows addresses by equality, time against text"
+row 'btree' sealed plain '<= 1.00'
+fact 'text, btree, nanoseconds' "$(median plain)"
+sql "SELECT pg_relation_size('plain_email')" >"$BENCH_DIR/plain_size"
+sql "SELECT pg_relation_size('sealed_email')" >"$BENCH_DIR/sealed_size"
+row 'size of the index' sealed_size plain_size '<= 1.20'

@@ -338,8 +338,10 @@ envelope_from_token(const char *text, Size len)
 	{
 		/* made under an epoch that is gone: only its own key can vouch for it */
 		Size		plaintext_len;
-		char	   *plaintext = envelope_open(sealed, &plaintext_len);
+		char	   *plaintext = NULL;
 
+		if (epoch >= 1 && epoch < epoch_current())
+			plaintext = envelope_open(sealed, &plaintext_len);
 		if (plaintext == NULL)
 			invalid_sealed_value();
 		memory_free_secret(plaintext, plaintext_len);

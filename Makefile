@@ -41,6 +41,8 @@ ROOM_SQL = \
 	src/access/approval.sql \
 	src/access/export.sql \
 	src/audit/audit.sql \
+	src/audit/reveal.sql \
+	src/audit/seal.sql \
 	src/privacy/subject_graph.sql \
 	src/privacy/legal_hold.sql \
 	src/privacy/receipt.sql \

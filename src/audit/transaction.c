@@ -270,7 +270,8 @@ event_push_actor(JsonbParseState **state, const AuditActor *actor)
 	push_text(state, "client", actor->client);
 	push_text(state, "purpose", actor->purpose);
 	JsonEncodeDateTime(at, TimestampTzGetDatum(actor->at), TIMESTAMPTZOID, NULL);
-	push_text(state, "at", at);
+	/* values are not copied until the object is complete */
+	push_text(state, "at", pstrdup(at));
 }
 
 /* Save what a rollback of the current subtransaction must bring back, on its first event */

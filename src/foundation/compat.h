@@ -65,6 +65,17 @@
  * afbfc02983).
  */
 #if PG16_GE
+#define compat_database_owned(database, role) \
+	object_ownercheck(DatabaseRelationId, (database), (role))
+#else
+#define compat_database_owned(database, role) pg_database_ownercheck((database), (role))
+#endif
+
+/*
+ * PG 16 replaced the ownership checks of each kind of object by one (upstream
+ * afbfc02983).
+ */
+#if PG16_GE
 #define compat_owns_relation(relid, role) object_ownercheck(RelationRelationId, relid, role)
 #else
 #define compat_owns_relation(relid, role) pg_class_ownercheck(relid, role)

@@ -19,6 +19,8 @@
 #include "access/protect.h"
 #include "access/region_use.h"
 #include "audit/audit.h"
+#include "audit/launcher.h"
+#include "audit/reveal.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/settings.h"
@@ -49,6 +51,7 @@ hub_shmem_request(void)
 	if (next_shmem_request_hook)
 		next_shmem_request_hook();
 	RequestAddinShmemSpace(keyring_shmem_size());
+	RequestAddinShmemSpace(audit_shmem_size());
 }
 
 static void
@@ -58,6 +61,7 @@ hub_shmem_startup(void)
 		next_shmem_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	keyring_shmem_startup();
+	audit_shmem_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -145,6 +149,7 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 	{
 		protect_before_utility(parsetree);
 		audit_before_utility(parsetree);
+		launcher_before_utility(parsetree);
 		if (next_process_utility_hook)
 			next_process_utility_hook(pstmt, query_string, read_only_tree, context,
 									  params, query_env, dest, qc);
@@ -193,6 +198,10 @@ _PG_init(void)
 	export_guard_init();
 	region_use_init();
 	audit_init();
+	reveal_init();
+	launcher_init();
+
+	disclosure_rule.record = audit_record_reveal;
 
 	next_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = hub_shmem_request;

@@ -34,3 +34,4 @@ GRANT EXECUTE ON FUNCTION hub.in_regions(hub.region), hub.in_lines(int), hub.in_
 GRANT EXECUTE ON FUNCTION hub.my_regions(), hub.my_lines(), hub.my_teams(), hub.my_member_id() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.acts_as(name), hub.is_unbound("any") TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.govern(regclass, name, name, name, name, name), hub.classify(regclass, name, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.wait_for_audit() TO PUBLIC;

@@ -1,0 +1,466 @@
+/*
+ * block.c: reading blocks and what they hold. All functions run inside an SPI
+ * connection, under the active snapshot, with pg_catalog first in search_path.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "audit/block.h"
+#include "foundation/compat.h"
+#include "foundation/engine.h"
+#include "foundation/errors.h"
+
+#define FETCH_ROWS 1000
+
+const char	block_columns[] =
+"b.block_no, b.origin, b.xid_base, b.snapshot::text, b.first_xid, b.last_xid, b.event_count, "
+"b.event_root, b.transaction_count, b.transaction_root, b.previous, b.sealed_at, b.nodes, "
+"b.checkpoint";
+
+enum
+{
+	BLOCK_NUMBER = 1,
+	BLOCK_ORIGIN,
+	BLOCK_XID_BASE,
+	BLOCK_SNAPSHOT,
+	BLOCK_FIRST_XID,
+	BLOCK_LAST_XID,
+	BLOCK_EVENT_COUNT,
+	BLOCK_EVENT_ROOT,
+	BLOCK_TRANSACTION_COUNT,
+	BLOCK_TRANSACTION_ROOT,
+	BLOCK_PREVIOUS,
+	BLOCK_SEALED_AT,
+	BLOCK_NODES,
+	BLOCK_CHECKPOINT
+};
+
+const char	transaction_columns[] =
+"t.xid, t.started_at, t.member_id, t.role::text, t.login::text, t.purpose, t.client_addr::text, "
+"t.application, t.token_id, t.event_count, t.digest";
+
+/* Column and, in the canonical bytes, field number */
+enum
+{
+	TRANSACTION_XID = 1,
+	TRANSACTION_STARTED_AT,
+	TRANSACTION_MEMBER,
+	TRANSACTION_ROLE,
+	TRANSACTION_LOGIN,
+	TRANSACTION_PURPOSE,
+	TRANSACTION_CLIENT,
+	TRANSACTION_APPLICATION,
+	TRANSACTION_TOKEN,
+	TRANSACTION_COUNT,
+	TRANSACTION_DIGEST
+};
+
+/* First byte of a transaction's canonical bytes; those of an event start with 0x01 */
+#define TRANSACTION_ENCODING 'T'
+
+static SPIPlanPtr last_plan = NULL;
+static SPIPlanPtr number_plan = NULL;
+static SPIPlanPtr event_range_plan = NULL;
+static SPIPlanPtr event_list_plan = NULL;
+static SPIPlanPtr transaction_range_plan = NULL;
+static SPIPlanPtr transaction_list_plan = NULL;
+static SPIPlanPtr node_plan = NULL;
+
+/* Read a bytea column that must be a hash; false when it is not */
+static bool
+read_hash(HeapTuple tuple, TupleDesc tupdesc, int column, MerkleHash *hash)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, tupdesc, column, &isnull);
+	bytea	   *bytes;
+
+	memset(hash, 0, sizeof(*hash));
+	if (isnull)
+		return false;
+	bytes = DatumGetByteaPP(value);
+	if (VARSIZE_ANY_EXHDR(bytes) != MERKLE_HASH_BYTES)
+		return false;
+	memcpy(hash->bytes, VARDATA_ANY(bytes), MERKLE_HASH_BYTES);
+	return true;
+}
+
+/* Read an 8-byte column, 0 for NULL */
+static uint64
+read_uint64(HeapTuple tuple, TupleDesc tupdesc, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, tupdesc, column, &isnull);
+
+	return isnull ? 0 : DatumGetUInt64(value);
+}
+
+/* Parse xmin:xmax:xip,xip…; false when it is malformed */
+bool
+block_parse_snapshot(const char *text, BlockSnapshot *snapshot)
+{
+	char	   *end;
+	uint64		last = 0;
+	int			commas = 0;
+
+	memset(snapshot, 0, sizeof(*snapshot));
+	if (text == NULL)
+		return false;
+	snapshot->xmin = strtou64(text, &end, 10);
+	if (*end != ':')
+		return false;
+	snapshot->xmax = strtou64(end + 1, &end, 10);
+	if (*end != ':')
+		return false;
+	for (const char *c = end; *c; c++)
+		commas += *c == ',';
+	snapshot->xip = palloc(sizeof(uint64) * (commas + 1));
+	end++;
+	while (*end != '\0')
+	{
+		uint64		xid = strtou64(end, &end, 10);
+
+		if ((*end != ',' && *end != '\0') || xid <= last)
+			return false;
+		snapshot->xip[snapshot->count++] = last = xid;
+		if (*end == ',')
+			end++;
+	}
+	return snapshot->xmin <= snapshot->xmax;
+}
+
+/* Does the snapshot see a transaction id, without base? */
+static bool
+snapshot_sees(const BlockSnapshot *snapshot, uint64 xid)
+{
+	int			low = 0;
+	int			high = snapshot->count;
+
+	if (xid < snapshot->xmin)
+		return true;
+	if (xid >= snapshot->xmax)
+		return false;
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (snapshot->xip[middle] == xid)
+			return false;
+		if (snapshot->xip[middle] < xid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return true;
+}
+
+/* Does a block see an event's xid? Origins before its own are over: it sees all of them */
+bool
+block_sees(const Block *block, uint64 xid)
+{
+	if (xid < block->xid_base)
+		return true;
+	return snapshot_sees(&block->snapshot, xid - block->xid_base);
+}
+
+/* Read a block into memory of the current context; false when a column makes no sense */
+bool
+block_read(HeapTuple tuple, TupleDesc tupdesc, Block *block)
+{
+	bool		isnull;
+	Datum		nodes;
+	bool		good = true;
+
+	memset(block, 0, sizeof(*block));
+	block->number = (int64) read_uint64(tuple, tupdesc, BLOCK_NUMBER);
+	block->origin = DatumGetInt32(SPI_getbinval(tuple, tupdesc, BLOCK_ORIGIN, &isnull));
+	block->xid_base = read_uint64(tuple, tupdesc, BLOCK_XID_BASE);
+	block->snapshot_text = SPI_getvalue(tuple, tupdesc, BLOCK_SNAPSHOT);
+	block->first_xid = read_uint64(tuple, tupdesc, BLOCK_FIRST_XID);
+	block->last_xid = read_uint64(tuple, tupdesc, BLOCK_LAST_XID);
+	block->event_count = (int64) read_uint64(tuple, tupdesc, BLOCK_EVENT_COUNT);
+	block->transaction_count = (int64) read_uint64(tuple, tupdesc, BLOCK_TRANSACTION_COUNT);
+	block->sealed_at = (TimestampTz) read_uint64(tuple, tupdesc, BLOCK_SEALED_AT);
+	block->checkpoint = SPI_getvalue(tuple, tupdesc, BLOCK_CHECKPOINT);
+	good &= block_parse_snapshot(block->snapshot_text, &block->snapshot);
+	good &= read_hash(tuple, tupdesc, BLOCK_EVENT_ROOT, &block->event_root);
+	good &= read_hash(tuple, tupdesc, BLOCK_TRANSACTION_ROOT, &block->transaction_root);
+	good &= read_hash(tuple, tupdesc, BLOCK_PREVIOUS, &block->previous);
+
+	nodes = SPI_getbinval(tuple, tupdesc, BLOCK_NODES, &isnull);
+	if (!isnull)
+	{
+		bytea	   *bytes = DatumGetByteaPP(nodes);
+
+		block->node_count = VARSIZE_ANY_EXHDR(bytes) / MERKLE_HASH_BYTES;
+		block->nodes = palloc(VARSIZE_ANY_EXHDR(bytes) + 1);
+		memcpy(block->nodes, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+		good &= VARSIZE_ANY_EXHDR(bytes) % MERKLE_HASH_BYTES == 0;
+	}
+	return good && block->node_count > 0 && block->checkpoint != NULL;
+}
+
+/* Read the one block of a result; false when there is none */
+static bool
+read_result(Block *block)
+{
+	if (SPI_processed == 0)
+		return false;
+	if (!block_read(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, block))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("block %lld of the audit trail is damaged", (long long) block->number),
+				 errhint("Call hub.verify_audit() for all that is wrong.")));
+	return true;
+}
+
+/* Read the last block; false when there is none */
+bool
+block_last(Block *block)
+{
+	char		query[1024];
+
+	snprintf(query, sizeof(query),
+			 "SELECT %s FROM hub.audit_block b ORDER BY b.block_no DESC LIMIT 1", block_columns);
+	SPI_execute_plan(engine_prepare(&last_plan, query, 0, NULL), NULL, NULL, true, 1);
+	return read_result(block);
+}
+
+/* Read a block by its number; false when it does not exist */
+bool
+block_by_number(int64 number, Block *block)
+{
+	char		query[1024];
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(number)};
+
+	snprintf(query, sizeof(query),
+			 "SELECT %s FROM hub.audit_block b WHERE b.block_no = $1", block_columns);
+	SPI_execute_plan(engine_prepare(&number_plan, query, 1, types), values, NULL, true, 1);
+	return read_result(block);
+}
+
+/* Append a hash in hexadecimal, and a line feed */
+static void
+append_hash(StringInfo buf, const MerkleHash *hash)
+{
+	enlargeStringInfo(buf, 2 * MERKLE_HASH_BYTES + 1);
+	buf->len += hex_encode((const char *) hash->bytes, MERKLE_HASH_BYTES, buf->data + buf->len);
+	appendStringInfoChar(buf, '\n');
+}
+
+/* Append the header of a block; see block.h */
+void
+block_header(const Block *block, StringInfo buf)
+{
+	appendStringInfo(buf, "customer_hub/block/v1\n" INT64_FORMAT "\n%d\n" UINT64_FORMAT "\n%s\n"
+					 UINT64_FORMAT "\n" UINT64_FORMAT "\n" INT64_FORMAT "\n",
+					 block->number, block->origin, block->xid_base,
+					 block->snapshot_text ? block->snapshot_text : "",
+					 block->first_xid, block->last_xid, block->event_count);
+	append_hash(buf, &block->event_root);
+	appendStringInfo(buf, INT64_FORMAT "\n", block->transaction_count);
+	append_hash(buf, &block->transaction_root);
+	append_hash(buf, &block->previous);
+	appendStringInfo(buf, INT64_FORMAT "\n", (int64) block->sealed_at);
+}
+
+/* Append a field of canonical bytes */
+static void
+append_field(StringInfo buf, int field, const void *value, Size len)
+{
+	uint32		length = pg_hton32((uint32) len);
+
+	appendStringInfoChar(buf, (char) field);
+	appendBinaryStringInfo(buf, (char *) &length, sizeof(length));
+	appendBinaryStringInfo(buf, value, len);
+}
+
+/* Append a row of hub.audit_transaction, in the layout that events have */
+void
+block_encode_transaction(HeapTuple tuple, TupleDesc tupdesc, StringInfo buf, TransactionRow *row)
+{
+	appendStringInfoChar(buf, TRANSACTION_ENCODING);
+	for (int column = TRANSACTION_XID; column <= TRANSACTION_DIGEST; column++)
+	{
+		bool		isnull;
+		Datum		value = SPI_getbinval(tuple, tupdesc, column, &isnull);
+
+		if (isnull)
+			continue;
+		switch (column)
+		{
+			case TRANSACTION_XID:
+				row->xid = DatumGetUInt64(value);
+				/* FALLTHROUGH */
+			case TRANSACTION_STARTED_AT:
+				{
+					uint64		wide = pg_hton64(DatumGetUInt64(value));
+
+					append_field(buf, column, &wide, sizeof(wide));
+					break;
+				}
+			case TRANSACTION_COUNT:
+				row->event_count = DatumGetInt32(value);
+				/* FALLTHROUGH */
+			case TRANSACTION_MEMBER:
+				{
+					uint32		narrow = pg_hton32(DatumGetUInt32(value));
+
+					append_field(buf, column, &narrow, sizeof(narrow));
+					break;
+				}
+			case TRANSACTION_DIGEST:
+				row->digest = DatumGetByteaPP(value);
+				/* FALLTHROUGH */
+			default:
+				{
+					struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
+
+					append_field(buf, column, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+					break;
+				}
+		}
+	}
+}
+
+/* Run a plan and call sink for each row that the block holds; xid is the first column */
+static void
+scan_plan(SPIPlanPtr plan, Datum *values, const BlockSnapshot *before,
+		  const BlockSnapshot *snapshot, uint64 xid_base, BlockTupleSink sink, void *arg)
+{
+	Portal		portal = SPI_cursor_open(NULL, plan, values, NULL, true);
+
+	for (;;)
+	{
+		SPITupleTable *rows;
+
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		rows = SPI_tuptable;
+		if (SPI_processed == 0)
+			break;
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			uint64		xid = read_uint64(rows->vals[i], rows->tupdesc, 1);
+
+			if (xid >= xid_base && snapshot_sees(snapshot, xid - xid_base) &&
+				(before == NULL || !snapshot_sees(before, xid - xid_base)))
+				sink(rows->vals[i], rows->tupdesc, arg);
+		}
+		SPI_freetuptable(rows);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	SPI_cursor_close(portal);
+}
+
+/*
+ * Scan what a block holds. What the snapshot before does not see was in
+ * progress then, or began later: a list and a range, however long a
+ * transaction holds back xmin.
+ */
+static void
+scan_block(SPIPlanPtr list_plan, SPIPlanPtr range_plan, const BlockSnapshot *before,
+		   const BlockSnapshot *snapshot, uint64 xid_base, BlockTupleSink sink, void *arg)
+{
+	Datum		range[2];
+
+	if (before && before->count > 0)
+	{
+		Datum	   *xids = palloc(sizeof(Datum) * before->count);
+		Datum		list[1];
+
+		for (int i = 0; i < before->count; i++)
+			xids[i] = UInt64GetDatum(before->xip[i] + xid_base);
+		list[0] = PointerGetDatum(construct_array(xids, before->count, XID8OID,
+												  sizeof(uint64), FLOAT8PASSBYVAL,
+												  TYPALIGN_DOUBLE));
+		scan_plan(list_plan, list, before, snapshot, xid_base, sink, arg);
+	}
+	range[0] = UInt64GetDatum((before ? before->xmax : 0) + xid_base);
+	range[1] = UInt64GetDatum(snapshot->xmax + xid_base);
+	scan_plan(range_plan, range, before, snapshot, xid_base, sink, arg);
+}
+
+/* Call sink for every event of a block, in order */
+void
+block_scan_events(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base,
+				  BlockTupleSink sink, void *arg)
+{
+	Oid			list_types[1] = {XID8ARRAYOID};
+	Oid			range_types[2] = {XID8OID, XID8OID};
+
+	scan_block(engine_prepare(&event_list_plan,
+							  "SELECT e.* FROM hub.audit_event e WHERE e.xid = ANY ($1) "
+							  "ORDER BY e.xid, e.ordinal", 1, list_types),
+			   engine_prepare(&event_range_plan,
+							  "SELECT e.* FROM hub.audit_event e WHERE e.xid >= $1 AND e.xid < $2 "
+							  "ORDER BY e.xid, e.ordinal", 2, range_types),
+			   before, snapshot, xid_base, sink, arg);
+}
+
+/* Call sink for every transaction row of a block, in order */
+void
+block_scan_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot,
+						uint64 xid_base, BlockTupleSink sink, void *arg)
+{
+	Oid			list_types[1] = {XID8ARRAYOID};
+	Oid			range_types[2] = {XID8OID, XID8OID};
+	char		list_query[512];
+	char		range_query[512];
+
+	snprintf(list_query, sizeof(list_query),
+			 "SELECT %s FROM hub.audit_transaction t WHERE t.xid = ANY ($1) ORDER BY t.xid",
+			 transaction_columns);
+	snprintf(range_query, sizeof(range_query),
+			 "SELECT %s FROM hub.audit_transaction t WHERE t.xid >= $1 AND t.xid < $2 ORDER BY t.xid",
+			 transaction_columns);
+	scan_block(engine_prepare(&transaction_list_plan, list_query, 1, list_types),
+			   engine_prepare(&transaction_range_plan, range_query, 2, range_types),
+			   before, snapshot, xid_base, sink, arg);
+}
+
+/* Read a node of the log */
+void
+block_log_node(int level, uint64 index, MerkleHash *hash, void *arg)
+{
+	Oid			types[2] = {INT8OID, INT4OID};
+	Datum		values[2];
+	int64		number = (int64) (((index + 1) << level) - 1);
+
+	values[0] = Int64GetDatum(number);
+	values[1] = Int32GetDatum(level * MERKLE_HASH_BYTES + 1);
+	SPI_execute_plan(engine_prepare(&node_plan,
+									"SELECT pg_catalog.substr(b.nodes, $2, 32) "
+									"FROM hub.audit_block b WHERE b.block_no = $1", 2, types),
+					 values, NULL, true, 1);
+	if (SPI_processed == 0 ||
+		!read_hash(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, hash))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("block %lld of the audit trail is missing or damaged", (long long) number),
+				 errhint("Call hub.verify_audit() for all that is wrong.")));
+}
+
+/* Read the right edge of the log as it was with size blocks */
+void
+block_log_range(uint64 size, MerkleRange *range)
+{
+	merkle_range_init(range);
+	range->size = size;
+	for (int level = 0; level < MERKLE_LEVELS; level++)
+	{
+		if ((size >> level) & 1)
+			block_log_node(level, (size >> level) - 1, &range->roots[level], NULL);
+	}
+}

@@ -1,0 +1,112 @@
+/*
+ * block.h: blocks of the audit trail, and the log of their headers.
+ *
+ * A block holds the events of all transactions that its snapshot sees and the
+ * snapshot of the block before does not. That is a rule about transaction ids
+ * alone, so which block an event belongs to is the same on every reading, in
+ * every copy. Within a block events are ordered by (xid, ordinal).
+ *
+ * The header of a block is a text of 13 lines, each ended by a line feed:
+ *
+ *	customer_hub/block/v1
+ *	block number, from 0
+ *	origin (hub.audit_origin)
+ *	xid base of that origin
+ *	snapshot, xmin:xmax:xip,xip…, without the base
+ *	first xid, 0 in a block without events
+ *	last xid
+ *	number of events
+ *	root over the events, hexadecimal
+ *	number of transactions
+ *	root over the transactions
+ *	leaf hash of the header before, 64 zeros in block 0
+ *	time of sealing, microseconds since 2000-01-01 UTC
+ *
+ * Headers are the leaves of a log after RFC 6962. A block row keeps the nodes
+ * that its header completes, from the leaf up: node (level, index) is the
+ * level-th hash of block ((index + 1) << level) - 1.
+ */
+#ifndef CUSTOMER_HUB_BLOCK_H
+#define CUSTOMER_HUB_BLOCK_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+
+#include "audit/event.h"
+#include "audit/merkle.h"
+
+/* Highest xid of an origin, as base and snapshots count it */
+#define BLOCK_ORIGIN_XIDS (UINT64CONST(1) << 40)
+
+typedef struct BlockSnapshot
+{
+	uint64		xmin;
+	uint64		xmax;
+	int			count;
+	uint64	   *xip;			/* in progress, ascending */
+} BlockSnapshot;
+
+typedef struct Block
+{
+	int64		number;
+	int32		origin;
+	uint64		xid_base;
+	char	   *snapshot_text;
+	BlockSnapshot snapshot;
+	uint64		first_xid;
+	uint64		last_xid;
+	int64		event_count;
+	MerkleHash	event_root;
+	int64		transaction_count;
+	MerkleHash	transaction_root;
+	MerkleHash	previous;
+	TimestampTz sealed_at;
+	int			node_count;
+	MerkleHash *nodes;			/* nodes[0] is the leaf hash of the header */
+	char	   *checkpoint;		/* signed note over the log that ends with this block */
+} Block;
+
+/* A row of hub.audit_transaction as it is read and hashed */
+typedef struct TransactionRow
+{
+	uint64		xid;
+	int32		event_count;
+	bytea	   *digest;
+} TransactionRow;
+
+/* Lists of columns that the readers below expect */
+extern const char block_columns[];
+extern const char transaction_columns[];
+
+extern bool block_read(HeapTuple tuple, TupleDesc tupdesc, Block *block);
+extern bool block_last(Block *block);
+extern bool block_by_number(int64 number, Block *block);
+extern void block_header(const Block *block, StringInfo buf);
+
+extern bool block_parse_snapshot(const char *text, BlockSnapshot *snapshot);
+extern bool block_sees(const Block *block, uint64 xid);
+
+/* Canonical bytes of a transaction row, after a byte for the leaf's prefix */
+extern void block_encode_transaction(HeapTuple tuple, TupleDesc tupdesc, StringInfo buf,
+									 TransactionRow *row);
+
+/*
+ * Call sink for every event, or transaction row, that a block of these
+ * snapshots holds, in order. before is NULL where nothing came before.
+ */
+typedef void (*BlockTupleSink) (HeapTuple tuple, TupleDesc tupdesc, void *arg);
+
+extern void block_scan_events(const BlockSnapshot *before, const BlockSnapshot *snapshot,
+							  uint64 xid_base, BlockTupleSink sink, void *arg);
+extern void block_scan_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot,
+									uint64 xid_base, BlockTupleSink sink, void *arg);
+
+/* MerkleNodeSource over the log */
+extern void block_log_node(int level, uint64 index, MerkleHash *hash, void *arg);
+extern void block_log_range(uint64 size, MerkleRange *range);
+
+#endif							/* CUSTOMER_HUB_BLOCK_H */

@@ -1,0 +1,302 @@
+/*
+ * seal.c: the sealer. Runs in the audit worker, the only process that writes
+ * blocks, so that no session's isolation level or rollback can get in its way.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "audit/block.h"
+#include "audit/checkpoint.h"
+#include "audit/event.h"
+#include "audit/seal.h"
+#include "foundation/catalog.h"
+#include "foundation/compat.h"
+#include "foundation/engine.h"
+#include "foundation/errors.h"
+
+/* A tree that grows while rows are read */
+typedef struct Leaves
+{
+	MerkleRange range;
+	StringInfoData buf;
+	MemoryContext context;
+	int64		first;
+	uint64		first_xid;
+	uint64		last_xid;
+} Leaves;
+
+/* Nodes that a header completes */
+typedef struct CompletedNodes
+{
+	int			count;
+	MerkleHash	hashes[MERKLE_LEVELS];
+} CompletedNodes;
+
+static SPIPlanPtr insert_plan = NULL;
+
+/* The block of this transaction, to be made the witness once it is committed */
+static int64 new_block = -1;
+static MerkleHash new_header;
+static Oid	new_relation;
+
+/* Begin an empty tree */
+static void
+begin_leaves(Leaves *leaves)
+{
+	memset(leaves, 0, sizeof(*leaves));
+	merkle_range_init(&leaves->range);
+	initStringInfo(&leaves->buf);
+	leaves->context = AllocSetContextCreate(CurrentMemoryContext, "customer_hub leaf",
+											ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Add the leaf whose bytes are in the buffer */
+static void
+add_leaf(Leaves *leaves, uint64 xid)
+{
+	MerkleHash	hash;
+
+	merkle_leaf(leaves->buf.data, leaves->buf.len, &hash);
+	merkle_range_append(&leaves->range, &hash, NULL, NULL);
+	if (leaves->first_xid == 0)
+		leaves->first_xid = xid;
+	leaves->last_xid = xid;
+}
+
+/* Add an event */
+static void
+add_event(HeapTuple tuple, TupleDesc tupdesc, void *arg)
+{
+	Leaves	   *leaves = arg;
+	MemoryContext old_context = MemoryContextSwitchTo(leaves->context);
+	AuditEvent	event;
+
+	resetStringInfo(&leaves->buf);
+	appendStringInfoChar(&leaves->buf, 0);
+	event_read(tuple, tupdesc, &event);
+	event_encode(&event, &leaves->buf);
+	add_leaf(leaves, event.xid);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextReset(leaves->context);
+}
+
+/* Add a transaction row */
+static void
+add_transaction(HeapTuple tuple, TupleDesc tupdesc, void *arg)
+{
+	Leaves	   *leaves = arg;
+	MemoryContext old_context = MemoryContextSwitchTo(leaves->context);
+	TransactionRow row;
+
+	resetStringInfo(&leaves->buf);
+	appendStringInfoChar(&leaves->buf, 0);
+	block_encode_transaction(tuple, tupdesc, &leaves->buf, &row);
+	add_leaf(leaves, row.xid);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextReset(leaves->context);
+}
+
+/* MerkleNodeSink: keep what is completed */
+static void
+keep_node(int level, uint64 index, const MerkleHash *hash, void *arg)
+{
+	CompletedNodes *nodes = arg;
+
+	Assert(level == nodes->count);
+	nodes->hashes[nodes->count++] = *hash;
+}
+
+/* Return bytes as a datum */
+static Datum
+bytes_datum(const void *bytes, Size len)
+{
+	bytea	   *value = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(value, VARHDRSZ + len);
+	memcpy(VARDATA(value), bytes, len);
+	return PointerGetDatum(value);
+}
+
+/* Append a header to the log and write its block */
+static void
+write_block(Block *block)
+{
+	Oid			types[14] = {INT8OID, INT4OID, INT8OID, TEXTOID, XID8OID, XID8OID, INT8OID,
+		BYTEAOID, INT8OID, BYTEAOID, BYTEAOID, TIMESTAMPTZOID, BYTEAOID, TEXTOID};
+	Datum		values[14];
+	StringInfoData header;
+	MerkleRange log;
+	MerkleHash	root;
+	CompletedNodes nodes = {0};
+
+	initStringInfo(&header);
+	appendStringInfoChar(&header, 0);
+	block_header(block, &header);
+	block_log_range(block->number, &log);
+	merkle_leaf(header.data, header.len, &new_header);
+	merkle_range_append(&log, &new_header, keep_node, &nodes);
+	merkle_range_root(&log, &root);
+	block->checkpoint = checkpoint_sign(checkpoint_create_origin(), log.size, &root);
+
+	values[0] = Int64GetDatum(block->number);
+	values[1] = Int32GetDatum(block->origin);
+	values[2] = Int64GetDatum((int64) block->xid_base);
+	values[3] = CStringGetTextDatum(block->snapshot_text);
+	values[4] = UInt64GetDatum(block->first_xid);
+	values[5] = UInt64GetDatum(block->last_xid);
+	values[6] = Int64GetDatum(block->event_count);
+	values[7] = bytes_datum(block->event_root.bytes, MERKLE_HASH_BYTES);
+	values[8] = Int64GetDatum(block->transaction_count);
+	values[9] = bytes_datum(block->transaction_root.bytes, MERKLE_HASH_BYTES);
+	values[10] = bytes_datum(block->previous.bytes, MERKLE_HASH_BYTES);
+	values[11] = TimestampTzGetDatum(block->sealed_at);
+	values[12] = bytes_datum(nodes.hashes, nodes.count * MERKLE_HASH_BYTES);
+	values[13] = CStringGetTextDatum(block->checkpoint);
+	if (SPI_execute_plan(engine_prepare(&insert_plan,
+										"INSERT INTO hub.audit_block (block_no, origin, xid_base, snapshot, "
+										"first_xid, last_xid, event_count, event_root, transaction_count, "
+										"transaction_root, previous, sealed_at, nodes, checkpoint) "
+										"VALUES ($1, $2, $3, $4::pg_catalog.pg_snapshot, $5, $6, $7, $8, "
+										"$9, $10, $11, $12, $13, $14)", 14, types),
+						 values, NULL, false, 0) != SPI_OK_INSERT || SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_AUDIT_UNAVAILABLE),
+				 errmsg("block %lld of the audit trail cannot be written", (long long) block->number),
+				 errhint("A trigger or rule on hub.audit_block keeps the row from being inserted; drop it.")));
+	Async_Notify(CHECKPOINT_CHANNEL, block->checkpoint);
+	new_block = block->number;
+}
+
+/*
+ * Seal what snapshot sees and last (NULL: nothing) does not. Without events no
+ * block is made, except to close an origin.
+ */
+static bool
+seal_block(const Block *last, int32 origin, uint64 xid_base, char *snapshot_text, bool closing)
+{
+	const BlockSnapshot *before = last && last->xid_base == xid_base ? &last->snapshot : NULL;
+	Block		block;
+	Leaves		events;
+	Leaves		transactions;
+
+	memset(&block, 0, sizeof(block));
+	block.snapshot_text = snapshot_text;
+	if (!block_parse_snapshot(snapshot_text, &block.snapshot))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("unexpected form of a snapshot: %s", snapshot_text)));
+
+	begin_leaves(&events);
+	block_scan_events(before, &block.snapshot, xid_base, add_event, &events);
+	if (events.range.size == 0 && !closing)
+		return false;
+	begin_leaves(&transactions);
+	block_scan_transactions(before, &block.snapshot, xid_base, add_transaction, &transactions);
+
+	block.number = last ? last->number + 1 : 0;
+	block.origin = origin;
+	block.xid_base = xid_base;
+	block.first_xid = events.first_xid;
+	block.last_xid = events.last_xid;
+	block.event_count = (int64) events.range.size;
+	merkle_range_root(&events.range, &block.event_root);
+	block.transaction_count = (int64) transactions.range.size;
+	merkle_range_root(&transactions.range, &block.transaction_root);
+	if (last)
+		block.previous = last->nodes[0];
+	block.sealed_at = GetCurrentTimestamp();
+	write_block(&block);
+	return true;
+}
+
+/* Read the current snapshot in the form that blocks keep */
+static char *
+current_snapshot(void)
+{
+	return DatumGetCString(DirectFunctionCall1(pg_snapshot_out,
+											   OidFunctionCall0(F_PG_CURRENT_SNAPSHOT)));
+}
+
+/* Say which origin the next block is of, by its base */
+static uint64
+next_base(const Block *last)
+{
+	if (last == NULL)
+		return 0;
+	if (last->snapshot.xmax >= BLOCK_ORIGIN_XIDS)
+		return last->xid_base + BLOCK_ORIGIN_XIDS;	/* that one is closed */
+	return last->xid_base;
+}
+
+/* Seal what has become visible since the last block; see seal.h */
+SealResult
+seal_run(void)
+{
+	Oid			relid = catalog_installed() ? catalog_relation_if_exists("audit_block") : InvalidOid;
+	Relation	relation = NULL;
+	SealResult	result = SEAL_DONE;
+
+	new_block = -1;
+	if (OidIsValid(relid))
+		relation = try_relation_open(relid, ShareRowExclusiveLock);
+	if (relation == NULL)
+		return SEAL_EXTENSION_GONE;
+
+	/* a restored database goes on once it has events of its own */
+	if (event_origin_is_current(NULL))
+	{
+		uint64		current_base = event_xid_base();
+		Block		last;
+		bool		has_last;
+		uint64		base;
+		int32		origin;
+
+		PushActiveSnapshot(GetTransactionSnapshot());
+		SPI_connect();
+		has_last = block_last(&last);
+		base = next_base(has_last ? &last : NULL);
+		origin = (int32) (base / BLOCK_ORIGIN_XIDS) + 1;
+		if (base < current_base)
+		{
+			/* everything of an origin that is over, whatever it left unsealed */
+			seal_block(has_last ? &last : NULL, origin, base,
+					   psprintf(UINT64_FORMAT ":" UINT64_FORMAT ":",
+								BLOCK_ORIGIN_XIDS, BLOCK_ORIGIN_XIDS), true);
+			result = SEAL_AGAIN;
+		}
+		else
+			seal_block(has_last ? &last : NULL, origin, base, current_snapshot(), false);
+		SPI_finish();
+		PopActiveSnapshot();
+	}
+	relation_close(relation, NoLock);
+	new_relation = relid;
+	return result;
+}
+
+/* Remember the block that was just committed where no SQL reaches it */
+void
+seal_committed(AuditSlot *slot)
+{
+	if (new_block < 0)
+		return;
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->last_block = new_block;
+	slot->block_relation = new_relation;
+	memcpy(slot->last_header, new_header.bytes, MERKLE_HASH_BYTES);
+	LWLockRelease(&slot->lock);
+	new_block = -1;
+}

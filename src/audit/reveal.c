@@ -229,6 +229,8 @@ audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
 	uint64		position;
 
 	memset(&key, 0, sizeof(key));
+	if (subject && memcmp(subject, &key.subject, sizeof(key.subject)) == 0)
+		subject = NULL;			/* a value that belongs to nobody yet */
 	if (subject)
 	{
 		key.subject = *subject;

@@ -242,7 +242,7 @@ govern_column_renamed(Oid relid, const char *old_name, const char *new_name)
 	run_engine("SELECT hub.rename_governed_column($1, $2, $3)", 3, types, values, NULL);
 }
 
-/* Does the current user act under an identity that behaves like this default role? Row policies ask it first */
+/* Does the current user act under an identity that behaves like this default role? */
 Datum
 hub_acts_as(PG_FUNCTION_ARGS)
 {

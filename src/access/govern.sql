@@ -28,9 +28,9 @@ COMMENT ON FUNCTION hub.classify(regclass, name, text) IS
 'States the data class of a column that is not encrypted; an encrypted column states its own in its type. Needs ownership of the table or a hub administrator.';
 
 CREATE FUNCTION hub.acts_as(role pg_catalog.name) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_acts_as';
+	LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE COST 4 AS 'MODULE_PATHNAME', 'hub_acts_as';
 COMMENT ON FUNCTION hub.acts_as(name) IS
-'True while the identity of the transaction behaves like this default hub role and the current user is the member''s own role or login. Each row policy asks it first, so that a role that is not the member''s shows no rows.';
+'True while the identity of the transaction behaves like this default hub role and the current user is the member''s own role or login. Each row policy asks it, so that a role that is not the member''s shows no rows.';
 
 CREATE FUNCTION hub.is_unbound(value "any") RETURNS pg_catalog.bool
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_is_unbound';
@@ -81,7 +81,6 @@ CREATE FUNCTION hub.policy_predicate(role pg_catalog.name, governed hub.governed
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT concat_ws(' AND ',
-		format('hub.acts_as(%L)', role),
 		'hub.in_regions(' || quote_ident(governed.region_column) || ')',
 		'hub.in_lines(' || quote_ident(governed.line_column) || ')',
 		CASE
@@ -90,7 +89,9 @@ AS $$
 				'(' || nullif(concat_ws(' OR ',
 					'hub.in_teams(' || quote_ident(governed.team_column) || ')',
 					'hub.is_me(' || quote_ident(governed.owner_column) || ')'), '') || ')'
-		END)
+		END,
+		-- last: it is true of nearly every row that comes so far
+		format('hub.acts_as(%L)', role))
 $$;
 COMMENT ON FUNCTION hub.policy_predicate(name, hub.governed) IS 'Condition of the row policies of a hub role on a governed relation';
 

@@ -121,6 +121,7 @@ static void
 assign_carrier(const char *newval, void *extra)
 {
 	current = extra;
+	identity_changes++;
 }
 
 /* Show nothing, whoever asks */

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "foundation/catalog.h"
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "identity/carrier.h"
 #include "identity/clearance.h"
@@ -40,6 +41,22 @@ static Oid	known_login = InvalidOid;
 static bool known_login_is_member = false;
 
 static const IdentityScope empty_scope;
+
+uint64		identity_changes = 1;
+
+/*
+ * The last answer, and all that it depends on. Row policies ask for each row.
+ */
+static struct
+{
+	uint64		changes;
+	LocalTransactionId lxid;
+	Oid			user;
+	Oid			session_user;
+	TimestampTz statement;		/* for the expiry, which is a matter of statements */
+	const Identity *identity;
+	const IdentityScope *scope;
+}			effective;
 
 /* Start the room; called once from _PG_init */
 void
@@ -125,19 +142,54 @@ identity_present(void)
 	return !GetSessionUserIsSuperuser();
 }
 
+/* Work out the identity that row policies go by, and its scope */
+static void
+find_effective(void)
+{
+	const Identity *identity;
+	const Member *member;
+
+	/* what changes while we look makes the answer old at once */
+	effective.changes = identity_changes;
+	effective.lxid = InvalidLocalTransactionId;
+	effective.identity = NULL;
+	effective.scope = &empty_scope;
+	effective.user = GetUserId();
+	effective.session_user = GetSessionUserId();
+	effective.statement = GetCurrentStatementStartTimestamp();
+
+	identity = identity_current();
+	if (identity != NULL &&
+		(effective.user == identity->role ||
+		 (!identity->by_token && effective.user == effective.session_user)))
+	{
+		member = member_by_id(identity->member_id);
+		if (member != NULL)
+			effective.scope = &member->scope;
+		effective.identity = identity;
+	}
+	effective.lxid = compat_proc_lxid(MyProc);
+}
+
+/* Is the last answer still good? */
+static inline bool
+effective_holds(void)
+{
+	return effective.changes == identity_changes &&
+		effective.lxid == compat_proc_lxid(MyProc) &&
+		effective.lxid != InvalidLocalTransactionId &&
+		effective.user == GetUserId() &&
+		effective.session_user == GetSessionUserId() &&
+		effective.statement == GetCurrentStatementStartTimestamp();
+}
+
 /* Return the identity if the current user is the one it stands for */
 const Identity *
 identity_effective(void)
 {
-	const Identity *identity = identity_current();
-	Oid			user = GetUserId();
-
-	if (identity == NULL)
-		return NULL;
-	if (user == identity->role ||
-		(!identity->by_token && user == GetSessionUserId()))
-		return identity;
-	return NULL;
+	if (!effective_holds())
+		find_effective();
+	return effective.identity;
 }
 
 /* Return whom the audit names for this transaction */
@@ -166,13 +218,9 @@ identity_acts_as(const Identity *identity, const char *role)
 const IdentityScope *
 identity_scope(void)
 {
-	const Identity *identity = identity_effective();
-	const Member *member;
-
-	if (identity == NULL)
-		return &empty_scope;
-	member = member_by_id(identity->member_id);
-	return member == NULL ? &empty_scope : &member->scope;
+	if (!effective_holds())
+		find_effective();
+	return effective.scope;
 }
 
 /* Refuse to start a statement under an identity that is over */

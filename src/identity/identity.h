@@ -69,6 +69,9 @@ extern void (*identity_audit_authentication) (const IdentityAttempt *attempt);
 
 extern void identity_init(void);
 
+/* Counts what may have made the identity or a scope another; for the room's own use */
+extern uint64 identity_changes;
+
 /*
  * The identity of this transaction, or NULL. A token's identity that belongs to
  * another transaction does not count. Raises CH202 when it has expired.

@@ -75,6 +75,7 @@ forget_members(Datum arg, Oid relid)
 	cached_login = InvalidOid;
 	cached_member = NULL;
 	generation++;
+	identity_changes++;
 }
 
 /* Forget members when roles or their memberships change */

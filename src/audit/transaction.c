@@ -203,7 +203,7 @@ client_address(void)
 void
 event_actor(AuditActor *actor)
 {
-	const Identity *identity = identity_current();
+	const Identity *identity = identity_of_record();
 	char	   *login = GetUserNameFromId(GetSessionUserId(), true);
 	char	   *role;
 	Datum		address;

@@ -29,7 +29,7 @@ $$;
 -- each room adds its own, one line each, in floor order
 GRANT EXECUTE ON FUNCTION hub.calling_code(hub.phone), hub.regions_of(hub.phone), hub.country_of(hub.region) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.builtin_data_classes() TO PUBLIC;
-GRANT EXECUTE ON FUNCTION hub.authenticate(text), hub.whoami() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.authenticate(text), hub.whoami(), hub.sees_configuration() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.in_regions(hub.region), hub.in_lines(int), hub.in_teams(int), hub.is_me(int) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.my_regions(), hub.my_lines(), hub.my_teams(), hub.my_member_id() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.acts_as(name), hub.is_unbound("any") TO PUBLIC;

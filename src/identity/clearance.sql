@@ -48,6 +48,8 @@ GRANT EXECUTE ON FUNCTION hub.clearance_of(name, text) TO hub_admin, hub_complia
 
 CREATE FUNCTION hub.set_clearance(role name, data_class text, level text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	former_level text;
 BEGIN
 	PERFORM hub.require_admin('set a clearance');
 	PERFORM hub.base_role(set_clearance.role);
@@ -56,9 +58,13 @@ BEGIN
 		RAISE EXCEPTION 'clearance level "%" does not exist', set_clearance.level
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Levels are reveal, mask, token and deny.';
 	END IF;
+	former_level := hub.clearance_of(set_clearance.role, set_clearance.data_class);
 	INSERT INTO hub.clearance AS c (role, data_class, level)
 	VALUES (set_clearance.role, set_clearance.data_class, set_clearance.level)
 	ON CONFLICT ON CONSTRAINT clearance_pkey DO UPDATE SET level = excluded.level;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'set_clearance', 'role', set_clearance.role, 'data_class', set_clearance.data_class,
+		'level', set_clearance.level, 'former_level', former_level));
 END
 $$;
 COMMENT ON FUNCTION hub.set_clearance(name, text, text) IS 'Sets what a hub role, and those made like it, may see of a data class: reveal, mask, token or deny';

@@ -27,6 +27,7 @@
 
 PG_FUNCTION_INFO_V1(hub_whoami);
 PG_FUNCTION_INFO_V1(hub_require_admin);
+PG_FUNCTION_INFO_V1(hub_sees_configuration);
 
 void		(*identity_audit_authentication) (const IdentityAttempt *attempt) = NULL;
 
@@ -278,6 +279,17 @@ hub_require_admin(PG_FUNCTION_ARGS)
 {
 	identity_require_admin(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
+}
+
+/* hub.sees_configuration() returns bool */
+Datum
+hub_sees_configuration(PG_FUNCTION_ARGS)
+{
+	const Identity *identity = identity_effective();
+
+	PG_RETURN_BOOL(identity != NULL &&
+				   (identity->base_role == HUB_ROLE_ADMIN ||
+					identity->base_role == HUB_ROLE_COMPLIANCE));
 }
 
 /* Make an array of four-byte values */

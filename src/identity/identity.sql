@@ -36,6 +36,10 @@ CREATE FUNCTION hub.require_admin(action text) RETURNS void
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_require_admin';
 COMMENT ON FUNCTION hub.require_admin(text) IS 'Raises CH205 "permission denied to ..." unless the caller is a superuser or a member whose role behaves like hub_admin; for use in SECURITY DEFINER functions';
 
+CREATE FUNCTION hub.sees_configuration() RETURNS bool
+LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_sees_configuration';
+COMMENT ON FUNCTION hub.sees_configuration() IS 'Whether the current user acts as a member whose role behaves like hub_admin or hub_compliance; for row policies on the hub''s own tables';
+
 -- Roles of one's own
 
 CREATE TABLE hub.hub_role_default (
@@ -126,6 +130,8 @@ BEGIN
 	EXECUTE format('GRANT %I TO %I', create_role.like_role, create_role.name);
 	INSERT INTO hub.hub_role_custom (name, like_role, base)
 	VALUES (create_role.name, create_role.like_role, base);
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'create_role', 'role', create_role.name, 'like', create_role.like_role));
 END
 $$;
 COMMENT ON FUNCTION hub.create_role(text, name) IS 'Makes a hub role that has what another has, until hub.set_clearance says otherwise';
@@ -161,6 +167,11 @@ CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON h
 	FOR EACH STATEMENT EXECUTE FUNCTION hub.catalog_changed();
 ALTER TABLE hub.member ENABLE ALWAYS TRIGGER catalog_changed;
 
+-- granted the role is not enough: it takes an identity
+GRANT SELECT ON hub.member TO hub_admin, hub_compliance;
+ALTER TABLE hub.member ENABLE ROW LEVEL SECURITY;
+CREATE POLICY configuration ON hub.member FOR SELECT TO hub_admin, hub_compliance USING (hub.sees_configuration());
+
 CREATE FUNCTION hub.add_member(external_id text, role name, db_role name DEFAULT NULL,
 	regions hub.region[] DEFAULT '{}', lines int[] DEFAULT '{}', teams int[] DEFAULT '{}')
 RETURNS int
@@ -175,6 +186,11 @@ BEGIN
 		OR add_member.lines IS NULL OR add_member.teams IS NULL THEN
 		RAISE EXCEPTION 'only db_role of a member may be null'
 			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	IF array_position(add_member.regions, NULL) IS NOT NULL OR array_position(add_member.lines, NULL) IS NOT NULL
+		OR array_position(add_member.teams, NULL) IS NOT NULL THEN
+		RAISE EXCEPTION 'regions, lines and teams of a member may not contain null'
+			USING ERRCODE = 'null_value_not_allowed', HINT = 'Name each one; there is no sign that means all.';
 	END IF;
 	IF octet_length(add_member.external_id) NOT BETWEEN 1 AND 255 OR add_member.external_id ~ '[[:cntrl:]]' THEN
 		RAISE EXCEPTION 'external id of a member must have 1 to 255 bytes and no control characters'
@@ -211,6 +227,9 @@ BEGIN
 	INSERT INTO hub.member (external_id, role, db_role, regions, lines, teams)
 	VALUES (add_member.external_id, add_member.role, add_member.db_role, add_member.regions, add_member.lines, add_member.teams)
 	RETURNING member_id INTO new_id;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'add_member', 'member', new_id, 'role', add_member.role, 'login', add_member.db_role,
+		'regions', add_member.regions, 'lines', add_member.lines, 'teams', add_member.teams));
 	RETURN new_id;
 END
 $$;
@@ -232,9 +251,14 @@ BEGIN
 		RETURN;
 	END IF;
 	UPDATE hub.member m SET active = false, deactivated_at = now() WHERE m.member_id = member.member_id;
-	IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = member.db_role) THEN
+	IF EXISTS (SELECT FROM pg_auth_members a
+			   JOIN pg_roles r ON r.oid = a.roleid
+			   JOIN pg_roles l ON l.oid = a.member
+			   WHERE r.rolname = member.role AND l.rolname = member.db_role) THEN
 		EXECUTE format('REVOKE %I FROM %I', member.role, member.db_role);
 	END IF;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'deactivate_member', 'member', member.member_id));
 END
 $$;
 COMMENT ON FUNCTION hub.deactivate_member(int) IS 'Ends a membership: tokens and login of the member have no identity from the next statement on, in every session';
@@ -265,6 +289,8 @@ BEGIN
 	IF member.db_role IS NOT NULL THEN
 		EXECUTE format('GRANT %I TO %I', member.role, member.db_role);
 	END IF;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'reactivate_member', 'member', member.member_id, 'role', member.role, 'login', member.db_role));
 END
 $$;
 COMMENT ON FUNCTION hub.reactivate_member(int) IS 'Takes hub.deactivate_member back; a login that is another member''s by now is not given back';
@@ -291,6 +317,8 @@ BEGIN
 		EXECUTE format('REVOKE %I FROM %I', member.role, member.db_role);
 		EXECUTE format('GRANT %I TO %I', set_member_role.role, member.db_role);
 	END IF;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'set_member_role', 'member', member.member_id, 'role', set_member_role.role, 'former_role', member.role));
 END
 $$;
 COMMENT ON FUNCTION hub.set_member_role(int, name) IS 'Gives a member another hub role, from the next statement on, in every session; transactions that run under the old one fail';
@@ -304,6 +332,11 @@ BEGIN
 		RAISE EXCEPTION 'regions, lines and teams of a member may not be null'
 			USING ERRCODE = 'null_value_not_allowed', HINT = 'An empty list means none.';
 	END IF;
+	IF array_position(set_member_scope.regions, NULL) IS NOT NULL OR array_position(set_member_scope.lines, NULL) IS NOT NULL
+		OR array_position(set_member_scope.teams, NULL) IS NOT NULL THEN
+		RAISE EXCEPTION 'regions, lines and teams of a member may not contain null'
+			USING ERRCODE = 'null_value_not_allowed', HINT = 'Name each one; there is no sign that means all.';
+	END IF;
 	UPDATE hub.member m
 	SET regions = set_member_scope.regions, lines = set_member_scope.lines, teams = set_member_scope.teams
 	WHERE m.member_id = set_member_scope.member_id;
@@ -311,6 +344,9 @@ BEGIN
 		RAISE EXCEPTION 'member % does not exist', set_member_scope.member_id
 			USING ERRCODE = 'undefined_object', HINT = 'Table hub.member lists the members.';
 	END IF;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'set_member_scope', 'member', set_member_scope.member_id, 'regions', set_member_scope.regions,
+		'lines', set_member_scope.lines, 'teams', set_member_scope.teams));
 END
 $$;
 COMMENT ON FUNCTION hub.set_member_scope(int, hub.region[], int[], int[]) IS 'Replaces the regions, lines and teams of a member';
@@ -326,6 +362,10 @@ CREATE TABLE hub.token_issuer (
 );
 COMMENT ON TABLE hub.token_issuer IS 'Ed25519 public keys whose tokens hub.authenticate accepts';
 SELECT pg_catalog.pg_extension_config_dump('hub.token_issuer', '');
+
+GRANT SELECT ON hub.token_issuer TO hub_admin, hub_compliance;
+ALTER TABLE hub.token_issuer ENABLE ROW LEVEL SECURITY;
+CREATE POLICY configuration ON hub.token_issuer FOR SELECT TO hub_admin, hub_compliance USING (hub.sees_configuration());
 
 CREATE FUNCTION hub.public_key_is_valid(public_key bytea) RETURNS bool
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_public_key_is_valid';
@@ -366,6 +406,10 @@ BEGIN
 	END IF;
 	INSERT INTO hub.token_issuer (kid, public_key, valid_from, valid_to)
 	VALUES (add_token_issuer.kid, add_token_issuer.public_key, add_token_issuer.valid_from, add_token_issuer.valid_to);
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'add_token_issuer', 'kid', add_token_issuer.kid,
+		'public_key', encode(add_token_issuer.public_key, 'hex'),
+		'valid_from', add_token_issuer.valid_from, 'valid_to', add_token_issuer.valid_to));
 END
 $$;
 COMMENT ON FUNCTION hub.add_token_issuer(text, bytea, timestamptz, timestamptz) IS 'Accepts tokens signed with the Ed25519 key that belongs to these 32 bytes, under this key id; for superusers, since who adds an issuer can be anybody';
@@ -381,6 +425,8 @@ BEGIN
 		RAISE EXCEPTION 'token issuer "%" does not exist', revoke_token_issuer.kid
 			USING ERRCODE = 'undefined_object', HINT = 'Table hub.token_issuer lists the issuers.';
 	END IF;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object(
+		'action', 'revoke_token_issuer', 'kid', revoke_token_issuer.kid));
 END
 $$;
 COMMENT ON FUNCTION hub.revoke_token_issuer(text) IS 'Accepts no further token of an issuer; transactions that are authenticated already run on';

@@ -51,6 +51,9 @@ ROOM_SQL = \
 	src/privacy/restore.sql \
 	src/privacy/retention.sql \
 	src/channels/parsers.sql \
+	src/channels/crm.sql \
+	src/channels/accounts.sql \
+	src/channels/ingest.sql \
 	src/hub/hub.sql
 
 # Frozen install scripts and the steps between versions: src/upgrade/README.md

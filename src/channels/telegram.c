@@ -224,7 +224,9 @@ telegram_message(EventSink *sink, JsonbContainer *message, const char *family, b
 	telegram_sender(&event, message, "from", "sender_chat");
 	event.has_moment = moment_from_epoch(reader_text(message, edited ? "edit_date" : "date"),
 										 &event.occurred_at);
-	event.reply_to = telegram_id(reader_object(message, "reply_to_message"));
+	/* what an edit refers to is the message that it changes */
+	if (!edited)
+		event.reply_to = telegram_id(reader_object(message, "reply_to_message"));
 	type = telegram_content(&event, message);
 	event.kind = edited ? "edit" : psprintf("%s:%s", family, type);
 	if (edited)

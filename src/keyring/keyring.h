@@ -33,10 +33,11 @@ typedef enum ServiceKey
 	SERVICE_KEY_IDENTITY,		/* authenticates the identity carrier */
 	SERVICE_KEY_AUDIT_EVENT,	/* tags audit events at insert */
 	SERVICE_KEY_SUPPRESSION,	/* hashes addresses of erased persons */
-	SERVICE_KEY_TRANSIT			/* marks values sealed by this very backend */
+	SERVICE_KEY_TRANSIT,		/* marks values sealed by this very backend */
+	SERVICE_KEY_EVENT			/* hashes message ids and contents of channel events */
 } ServiceKey;
 
-#define SERVICE_KEY_LAST SERVICE_KEY_TRANSIT
+#define SERVICE_KEY_LAST SERVICE_KEY_EVENT
 
 /* Ed25519 signing keys, one per kind of statement */
 typedef enum SigningKey

@@ -1,0 +1,198 @@
+/*
+ * signature.c: prove that a webhook body came from the channel.
+ */
+#include "postgres.h"
+
+#include "common/base64.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "foundation/compat.h"
+#include "foundation/memory.h"
+#include "keyring/envelope.h"
+#include "keyring/keyring.h"
+#include "types/disclosure.h"
+
+PG_FUNCTION_INFO_V1(hub_check_signature);
+PG_FUNCTION_INFO_V1(hub_event_key);
+PG_FUNCTION_INFO_V1(hub_event_lock);
+PG_FUNCTION_INFO_V1(hub_open_for_delivery);
+
+#define EVENT_KEY_BYTES 16
+
+/* How a channel signs */
+typedef enum SignatureScheme
+{
+	SIGNATURE_SECRET,			/* sends the secret itself in a header */
+	SIGNATURE_META,				/* sha256=HEX */
+	SIGNATURE_LINE,				/* base64(HMAC-SHA256) */
+	SIGNATURE_MIXDESK			/* mixdesk_sign:base64(hex(HMAC-SHA1)) */
+} SignatureScheme;
+
+/* Compare two texts whose lengths may differ, in a time that tells nothing about where. */
+static bool
+texts_equal(const char *a, const char *b)
+{
+	uint8		hash_a[KEYRING_HASH_BYTES];
+	uint8		hash_b[KEYRING_HASH_BYTES];
+
+	keyring_sha256(a, strlen(a), hash_a);
+	keyring_sha256(b, strlen(b), hash_b);
+	return keyring_equal(hash_a, hash_b, KEYRING_HASH_BYTES);
+}
+
+/* Write bytes as lower-case hexadecimal digits. */
+static char *
+to_hex(const uint8 *bytes, int len)
+{
+	char	   *hex = palloc(len * 2 + 1);
+
+	hex_encode((const char *) bytes, len, hex);
+	hex[len * 2] = '\0';
+	return hex;
+}
+
+/* Write bytes in base64. */
+static char *
+to_base64(const void *bytes, int len)
+{
+	int			size = pg_b64_enc_len(len);
+	char	   *text = palloc(size + 1);
+	int			written = pg_b64_encode(bytes, len, text, size);
+
+	Assert(written >= 0);
+	text[written] = '\0';
+	return text;
+}
+
+/* Say what the signature of a body must be. */
+static char *
+expected_signature(SignatureScheme scheme, const char *secret, Size secret_len,
+				   const void *body, Size body_len)
+{
+	uint8		mac[32];
+
+	switch (scheme)
+	{
+		case SIGNATURE_META:
+			keyring_hmac("sha256", secret, secret_len, body, body_len, mac);
+			return psprintf("sha256=%s", to_hex(mac, 32));
+		case SIGNATURE_LINE:
+			keyring_hmac("sha256", secret, secret_len, body, body_len, mac);
+			return to_base64(mac, 32);
+		case SIGNATURE_MIXDESK:
+			keyring_hmac("sha1", secret, secret_len, body, body_len, mac);
+			return to_base64(to_hex(mac, 20), 40);
+		case SIGNATURE_SECRET:
+			break;
+	}
+	return NULL;
+}
+
+/* hub.check_signature(channel text, secret hub.encrypted_text, raw bytea, signature text) */
+Datum
+hub_check_signature(PG_FUNCTION_ARGS)
+{
+	SignatureScheme scheme = SIGNATURE_SECRET;
+	char	   *channel;
+	char	   *signature;
+	char	   *secret;
+	Size		secret_len;
+	bytea	   *raw;
+	bool		equal;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+		PG_RETURN_BOOL(false);
+	channel = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	raw = PG_ARGISNULL(2) ? NULL : PG_GETARG_BYTEA_PP(2);
+	signature = text_to_cstring(PG_GETARG_TEXT_PP(3));
+
+	if (strcmp(channel, "whatsapp") == 0 || strcmp(channel, "messenger") == 0 ||
+		strcmp(channel, "instagram") == 0)
+		scheme = SIGNATURE_META;
+	else if (strcmp(channel, "line") == 0)
+		scheme = SIGNATURE_LINE;
+	else if (strcmp(channel, "mixdesk") == 0)
+	{
+		static const char prefix[] = "mixdesk_sign:";
+
+		scheme = SIGNATURE_MIXDESK;
+		if (strncmp(signature, prefix, strlen(prefix)) == 0)
+			signature += strlen(prefix);
+	}
+
+	if (scheme != SIGNATURE_SECRET && raw == NULL)
+		PG_RETURN_BOOL(false);
+
+	secret = envelope_open(PG_GETARG_VARLENA_P(1), &secret_len);
+	if (secret == NULL)
+		PG_RETURN_BOOL(false);
+	if (scheme == SIGNATURE_SECRET)
+		equal = texts_equal(secret, signature);
+	else
+		equal = texts_equal(expected_signature(scheme, secret, secret_len,
+											   VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw)),
+							signature);
+	memory_free_secret(secret, secret_len + 1);
+	PG_RETURN_BOOL(equal);
+}
+
+/* Hash an account's message id, or the content of an event, under a key of its own. */
+static void
+event_hash(int32 account, text *value, uint8 hash[EVENT_KEY_BYTES])
+{
+	Size		len = VARSIZE_ANY_EXHDR(value);
+	uint8	   *message = palloc(sizeof(int32) + len);
+
+	for (int i = 0; i < 4; i++)
+		message[i] = (uint8) ((uint32) account >> (24 - 8 * i));
+	memcpy(message + 4, VARDATA_ANY(value), len);
+	keyring_mac(SERVICE_KEY_EVENT, message, len + 4, hash, EVENT_KEY_BYTES);
+	pfree(message);
+}
+
+/* hub.event_key(account int, value text) */
+Datum
+hub_event_key(PG_FUNCTION_ARGS)
+{
+	bytea	   *key = palloc(VARHDRSZ + EVENT_KEY_BYTES);
+
+	SET_VARSIZE(key, VARHDRSZ + EVENT_KEY_BYTES);
+	event_hash(PG_GETARG_INT32(0), PG_GETARG_TEXT_PP(1), (uint8 *) VARDATA(key));
+	PG_RETURN_BYTEA_P(key);
+}
+
+/* hub.event_lock(account int, value text): the same hash as the number of an advisory lock */
+Datum
+hub_event_lock(PG_FUNCTION_ARGS)
+{
+	uint8		hash[EVENT_KEY_BYTES];
+	int64		number;
+
+	event_hash(PG_GETARG_INT32(0), PG_GETARG_TEXT_PP(1), hash);
+	memcpy(&number, hash, sizeof(number));
+	PG_RETURN_INT64(number);
+}
+
+/*
+ * hub.open_for_delivery(value hub.encrypted_text): the plaintext for the channel
+ * that it is addressed to. Recorded as a reveal like any other.
+ */
+Datum
+hub_open_for_delivery(PG_FUNCTION_ARGS)
+{
+	struct varlena *sealed = PG_GETARG_VARLENA_P(0);
+	EnvelopeView view;
+	Size		len;
+	char	   *plain;
+	text	   *result;
+
+	envelope_view(sealed, &view);
+	disclosure_record(&view.subject, view.class_id, REVEAL_FULL);
+	plain = envelope_open(sealed, &len);
+	if (plain == NULL)
+		PG_RETURN_NULL();
+	result = cstring_to_text_with_len(plain, len);
+	memory_free_secret(plain, len + 1);
+	PG_RETURN_TEXT_P(result);
+}

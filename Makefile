@@ -54,6 +54,7 @@ ROOM_SQL = \
 	src/channels/crm.sql \
 	src/channels/accounts.sql \
 	src/channels/ingest.sql \
+	src/channels/outbox.sql \
 	src/hub/hub.sql
 
 # Frozen install scripts and the steps between versions: src/upgrade/README.md

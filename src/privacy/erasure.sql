@@ -457,6 +457,7 @@ BEGIN
 		RAISE EXCEPTION 'the batch size must be positive' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	PERFORM hub.require_configurer();
+	PERFORM hub.require_read_committed();
 	SELECT * INTO this FROM hub.erasure_plan p WHERE p.plan = erasure_step.plan FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'there is no erasure plan %', erasure_step.plan USING ERRCODE = 'no_data_found';

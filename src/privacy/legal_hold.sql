@@ -63,6 +63,19 @@ END
 $$;
 COMMENT ON FUNCTION hub.guard_holds IS 'Put the trigger that honours legal holds on a relation; hub.govern() calls it';
 
+CREATE FUNCTION hub.require_read_committed() RETURNS pg_catalog.void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION 'this needs a READ COMMITTED transaction'
+			USING ERRCODE = 'invalid_transaction_state',
+				  DETAIL = 'After waiting for holds and erasures of others it has to see what they did.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hub.require_read_committed() IS 'Refuse isolation levels under which a hold and an erasure could miss each other';
+
 CREATE FUNCTION hub.place_hold(matter pg_catalog.text, subjects pg_catalog.uuid[]) RETURNS pg_catalog.int8
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -76,6 +89,7 @@ BEGIN
 		RAISE EXCEPTION 'a hold needs a matter and at least one subject' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
 	PERFORM hub.require_configurer();
+	PERFORM hub.require_read_committed();
 	-- waits for an erasure that has got past its check
 	LOCK TABLE hub.held_subject IN ROW EXCLUSIVE MODE;
 	SELECT count(*) INTO gone FROM unnest(place_hold.subjects) s WHERE hub.subject_state(s) = 'erased';

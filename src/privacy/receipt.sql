@@ -46,6 +46,14 @@ END
 $$;
 COMMENT ON FUNCTION hub.audit_position() IS 'Origin, size and root of the audit log as of its last checkpoint';
 
+CREATE FUNCTION hub.approvers_of(approval pg_catalog.int8) RETURNS pg_catalog.jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(jsonb_agg(v.member_id ORDER BY v.member_id), '[]')
+	FROM hub.approval_vote v WHERE v.request_id = $1 AND v.approved
+$$;
+COMMENT ON FUNCTION hub.approvers_of IS 'Members who approved a request';
+
 CREATE FUNCTION hub.erasure_receipt(plan pg_catalog.int8) RETURNS pg_catalog.jsonb
 	LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -76,7 +76,7 @@ CREATE FUNCTION hub.set_retention_clock(relation pg_catalog.regclass, column_nam
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM hub.require_configurer();
+	PERFORM hub.require_configurer(set_retention_clock.relation);
 	IF NOT EXISTS (SELECT FROM pg_attribute a JOIN hub.governed g ON g.relation = a.attrelid
 				   WHERE a.attrelid = set_retention_clock.relation AND a.attname = set_retention_clock.column_name
 						AND a.atttypid = 'timestamptz'::regtype AND NOT a.attisdropped) THEN
@@ -238,6 +238,7 @@ DECLARE
 	held bigint := 0;
 BEGIN
 	PERFORM hub.require_configurer();
+	PERFORM hub.require_read_committed();
 	IF retention_step.batch_size < 1 THEN
 		RAISE EXCEPTION 'the batch size must be positive' USING ERRCODE = 'invalid_parameter_value';
 	END IF;

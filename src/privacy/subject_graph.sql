@@ -89,6 +89,22 @@ COMMENT ON COLUMN hub.subject_path.of_engine IS 'a relation of the extension its
 REVOKE ALL ON hub.subject_action, hub.subject_merge, hub.personal_data_map, hub.subject_path FROM PUBLIC;
 GRANT SELECT ON hub.personal_data_map, hub.subject_path TO hub_compliance, hub_admin;
 
+-- Members need the role that the GRANT gives; without an identity it takes more.
+CREATE FUNCTION hub.require_configurer(relation pg_catalog.regclass DEFAULT NULL) RETURNS pg_catalog.void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM hub.whoami())
+		AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = session_user)
+		AND NOT coalesce((SELECT pg_has_role(session_user, c.relowner, 'USAGE') FROM pg_class c
+						  WHERE c.oid = require_configurer.relation), false) THEN
+		RAISE EXCEPTION 'a member or a superuser must do this'
+			USING ERRCODE = 'CH203', HINT = 'Log in as a member or call hub.authenticate() first.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hub.require_configurer IS 'Raise CH203 when the caller is neither a member nor a superuser, nor the owner of the relation in question';
+
 CREATE FUNCTION hub.subject_of(id pg_catalog.int8) RETURNS pg_catalog.uuid
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'hub_subject_of';
@@ -116,7 +132,7 @@ BEGIN
 	IF set_subject_action.retain_for IS NOT NULL AND set_subject_action.action <> 'retain' THEN
 		RAISE EXCEPTION 'only retained rows are kept for a time' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	PERFORM hub.require_configurer();
+	PERFORM hub.require_configurer(set_subject_action.relation);
 	INSERT INTO hub.subject_action AS s
 	VALUES (set_subject_action.relation, set_subject_action.action, set_subject_action.ground, set_subject_action.retain_for)
 	ON CONFLICT ON CONSTRAINT subject_action_pkey DO UPDATE
@@ -142,7 +158,7 @@ BEGIN
 		RAISE EXCEPTION 'column "%" of % cannot point at a data subject', set_subject_merge.pointer_column, set_subject_merge.relation
 			USING ERRCODE = 'CH302', HINT = 'The relation must be governed, and the column must have the type of its subject column.';
 	END IF;
-	PERFORM hub.require_configurer();
+	PERFORM hub.require_configurer(set_subject_merge.relation);
 	INSERT INTO hub.subject_merge AS m VALUES (set_subject_merge.relation, set_subject_merge.pointer_column)
 	ON CONFLICT ON CONSTRAINT subject_merge_pkey DO UPDATE SET pointer_column = excluded.pointer_column;
 	PERFORM hub.record_event('config', NULL, jsonb_build_object(
@@ -230,12 +246,12 @@ CREATE FUNCTION hub.check_subject_graph()
 				   problem pg_catalog.text, hint pg_catalog.text)
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT 'error', m.relation, m.column_name,
-		   CASE WHEN m.encrypted THEN 'encrypted column that leads to no data subject'
+	SELECT CASE WHEN m.data_class IS NULL THEN 'warning' ELSE 'error' END, m.relation, m.column_name,
+		   CASE WHEN m.data_class IS NULL THEN 'encrypted column without a class that leads to no data subject'
 				ELSE 'classified column that leads to no data subject' END,
 		   'Call hub.govern() with the column that names the data subject.'
 	FROM hub.personal_data_map m
-	WHERE NOT m.governed AND (m.encrypted OR m.data_class <> 'public')
+	WHERE NOT m.governed AND m.data_class IS DISTINCT FROM 'public'
 	UNION ALL
 	SELECT 'error', m.relation, m.column_name,
 		   'erasure cannot empty this column: it is NOT NULL',
@@ -299,19 +315,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hub.require_subject_graph() IS 'Raise CH503 while the subject graph has an error';
-
--- An operator without an identity must be a superuser; members need the role that the GRANT gives.
-CREATE FUNCTION hub.require_configurer() RETURNS pg_catalog.void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF NOT EXISTS (SELECT FROM hub.whoami())
-		AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = session_user) THEN
-		RAISE EXCEPTION 'a member or a superuser must do this'
-			USING ERRCODE = 'CH203', HINT = 'Log in as a member or call hub.authenticate() first.';
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION hub.require_configurer() IS 'Raise CH203 when the caller is neither a member nor a superuser';
 
 GRANT EXECUTE ON FUNCTION hub.set_subject_action, hub.set_subject_merge, hub.check_subject_graph() TO hub_compliance, hub_admin;

@@ -1,0 +1,79 @@
+-- After an erasure nothing that can be read is left of the person: not in a
+-- table, a view, the audit, the statistics or a copy that somebody made before.
+\set QUIET on
+\i test/fixtures/shop.sql
+SELECT plan(20);
+
+CREATE VIEW shop.names AS SELECT id, name, nick, address FROM shop.person;
+GRANT SELECT ON shop.names TO hub_sales;
+CREATE TABLE public.copy AS SELECT name, address FROM shop.person WHERE id = :annie;
+GRANT SELECT ON public.copy TO hub_sales;
+UPDATE shop.person SET nick = 'vermeulina', name = 'Ann Vermeulen-Smit' WHERE id = :ann;
+ANALYZE shop.person, shop.note, shop.bill;
+
+SET SESSION AUTHORIZATION sam;
+SELECT name = 'Ann Vermeulen-Smit' AS seen FROM (SELECT name::text FROM shop.names WHERE id = :ann) s \gset
+SELECT name AS ann_name, address AS ann_address FROM shop.names WHERE id = :ann \gset
+SELECT is(:'ann_name', 'Ann Vermeulen-Smit', 'before: a member with clearance reads the name');
+SELECT is(:'ann_address', 'ann@vermeulen.example', 'and the address');
+RESET SESSION AUTHORIZATION;
+SELECT isnt((SELECT count(*) FROM pg_stats s WHERE s.*::text ~ 'vermeulin'), 0::bigint, 'before: statistics hold a plain value');
+SELECT name::text AS token FROM shop.person WHERE id = :ann \gset
+
+SET SESSION AUTHORIZATION carl;
+SELECT hub.plan_erasure(:annie) AS plan \gset
+SELECT hub.request_approval('erase', jsonb_build_object('plan', :plan), 'she asked for it') AS request \gset
+SET SESSION AUTHORIZATION cora;
+SELECT hub.approve(:request) \g /dev/null
+CALL hub.run_erasure(:plan, 7);
+SELECT is((SELECT status FROM hub.erasure_plan WHERE plan = :plan), 'erased', 'the erasure runs');
+
+SET SESSION AUTHORIZATION sam;
+SELECT count(*) AS rows FROM shop.names WHERE id IN (:ann, :annie) \gset
+SELECT is(:rows, 0, 'after: no row in the view');
+SELECT count(*) AS rows FROM shop.note WHERE person_id IN (:ann, :annie) \gset
+SELECT is(:rows, 0, 'none in the partitions');
+SELECT name AS name, address AS address FROM public.copy \gset
+SELECT is(:'name' || :'address', '[erased][erased]', 'a copy that was made before opens no more');
+SELECT throws_ok($$INSERT INTO shop.note VALUES ('00000000-0000-4000-8000-000000000001', 99, 'DE', 'new', now())$$, 'CH004', NULL,
+	'nothing can be written for the person');
+SELECT count(*) AS rows FROM shop.names WHERE id = :bob AND name = 'Bob Okafor' \gset
+RESET SESSION AUTHORIZATION;
+SELECT is((SELECT nick FROM shop.person WHERE id = :bob), 'bobby', 'others are as they were');
+SELECT is((SELECT remark FROM shop.bill WHERE bill = 1), NULL, 'a redacted row is empty of the person');
+SELECT is((SELECT amount FROM shop.bill WHERE bill = 1), 120::numeric, 'and keeps what is public');
+
+-- what is left for others to do
+SELECT command FROM hub.erasure_maintenance() WHERE command LIKE 'CALL%' \g /dev/null
+CALL hub.advance_erasures();
+SELECT command FROM hub.erasure_maintenance() WHERE command LIKE 'VACUUM%' \gexec
+CALL hub.advance_erasures();
+SELECT isnt((SELECT vacuumed_at FROM hub.erasure_plan WHERE plan = :plan), NULL, 'the vacuums are noticed');
+SELECT is((SELECT count(*) FROM pg_stats s WHERE s.*::text ~ 'vermeulin'), 0::bigint, 'after: statistics hold nothing');
+
+-- every table of the database, as its owner sees it
+CREATE FUNCTION pg_temp.tables_with(needle text) RETURNS SETOF regclass LANGUAGE plpgsql AS $$
+DECLARE
+	t regclass;
+	hit boolean;
+BEGIN
+	FOR t IN SELECT c.oid FROM pg_class c WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' LOOP
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s t WHERE t.*::text ILIKE %L)', t, '%' || needle || '%') INTO hit;
+		IF hit THEN
+			RETURN NEXT t;
+		END IF;
+	END LOOP;
+END
+$$;
+SELECT results_eq($$SELECT pg_temp.tables_with('bobby')$$, $$VALUES ('shop.person'::regclass)$$, 'the search finds what is there');
+SELECT is_empty($$SELECT pg_temp.tables_with('vermeulin')$$, 'no table has the nickname');
+SELECT is_empty($$SELECT pg_temp.tables_with('vermeulen')$$, 'no table has the name');
+SELECT is_empty($$SELECT pg_temp.tables_with('ann@')$$, 'no table has the address');
+SELECT is_empty($$SELECT pg_temp.tables_with('15112345678')$$, 'no table has the phone number');
+
+-- but who writes again with an old message is recognised
+SELECT ok(hub.is_suppressed('email', 'ann@vermeulen.example', now() - interval '1 day')
+	AND hub.is_suppressed('sms', '+4915112345678', now() - interval '1 day'), 'events from before are suppressed');
+SELECT ok(NOT hub.is_suppressed('email', 'ann@vermeulen.example', now() + interval '1 day')
+	AND NOT hub.is_suppressed('sms', '+14155550123', now() - interval '1 day'), 'later ones, and those of others, are not');
+SELECT * FROM finish();

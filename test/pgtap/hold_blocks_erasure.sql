@@ -17,8 +17,8 @@ SELECT throws_ok(format('CALL hub.run_erasure(%s)', :plan), NULL, NULL, 'run_era
 CALL hub.run_erasure(:plan);
 \set refusal :LAST_ERROR_SQLSTATE
 \set ON_ERROR_STOP on
-SELECT is(:'refusal', 'CH501', 'run_erasure is refused');
-SELECT is((SELECT status FROM hub.erasure_plan WHERE plan = :plan), 'blocked_by_hold', 'and the plan says why');
+SELECT is(:'refusal'::text, 'CH501', 'run_erasure is refused');
+SELECT is((SELECT status::text FROM hub.erasure_plan WHERE plan = :plan), 'blocked_by_hold', 'and the plan says why');
 SELECT is(hub.erasure_step(:plan), 'blocked_by_hold', 'the step function does no more');
 SELECT throws_ok(format('SELECT hub.erasure_receipt(%s)', :plan), 'CH502', NULL, 'there is no receipt');
 RESET SESSION AUTHORIZATION;
@@ -49,9 +49,9 @@ SELECT hub.request_approval('release_hold', jsonb_build_object('hold', :hold), '
 SET SESSION AUTHORIZATION cora;
 SELECT hub.approve(:request) \g /dev/null
 SELECT hub.release_hold(:hold) \g /dev/null
-SELECT is((SELECT status FROM hub.erasure_plan WHERE plan = :plan), 'approved', 'its release makes the erasure ready again');
+SELECT is((SELECT status::text FROM hub.erasure_plan WHERE plan = :plan), 'approved', 'its release makes the erasure ready again');
 CALL hub.run_erasure(:plan);
-SELECT is((SELECT status FROM hub.erasure_plan WHERE plan = :plan), 'erased', 'which then runs on the approval it had');
+SELECT is((SELECT status::text FROM hub.erasure_plan WHERE plan = :plan), 'erased', 'which then runs on the approval it had');
 SELECT throws_ok($$SELECT hub.place_hold('case 18', '{00000000-0000-4000-8000-000000000002}')$$, 'CH004', NULL,
 	'an erased person cannot be held any more');
 SELECT lives_ok($$SELECT hub.place_hold('case 19', '{00000000-0000-4000-8000-000000000003}')$$, 'others can');

@@ -6,8 +6,6 @@ SELECT plan(20);
 
 CREATE VIEW shop.names AS SELECT id, name, nick, address FROM shop.person;
 GRANT SELECT ON shop.names TO hub_sales;
-CREATE TABLE public.copy AS SELECT name, address FROM shop.person WHERE id = :annie;
-GRANT SELECT ON public.copy TO hub_sales;
 UPDATE shop.person SET nick = 'vermeulina', name = 'Ann Vermeulen-Smit' WHERE id = :ann;
 ANALYZE shop.person, shop.note, shop.bill;
 
@@ -33,13 +31,13 @@ SELECT count(*) AS rows FROM shop.names WHERE id IN (:ann, :annie) \gset
 SELECT is(:rows, 0, 'after: no row in the view');
 SELECT count(*) AS rows FROM shop.note WHERE person_id IN (:ann, :annie) \gset
 SELECT is(:rows, 0, 'none in the partitions');
-SELECT name AS name, address AS address FROM public.copy \gset
-SELECT is(:'name' || :'address', '[erased][erased]', 'a copy that was made before opens no more');
+SELECT :'token'::hub.encrypted_text('basic') AS name \gset
+SELECT is(:'name'::text, '[erased]', 'a copy that was made before opens no more');
 SELECT throws_ok($$INSERT INTO shop.note VALUES ('00000000-0000-4000-8000-000000000001', 99, 'DE', 'new', now())$$, 'CH004', NULL,
 	'nothing can be written for the person');
-SELECT count(*) AS rows FROM shop.names WHERE id = :bob AND name = 'Bob Okafor' \gset
+SELECT name AS name FROM shop.names WHERE id = :bob \gset
+SELECT is(:'name'::text, 'Bob Okafor', 'others are as they were');
 RESET SESSION AUTHORIZATION;
-SELECT is((SELECT nick FROM shop.person WHERE id = :bob), 'bobby', 'others are as they were');
 SELECT is((SELECT remark FROM shop.bill WHERE bill = 1), NULL, 'a redacted row is empty of the person');
 SELECT is((SELECT amount FROM shop.bill WHERE bill = 1), 120::numeric, 'and keeps what is public');
 

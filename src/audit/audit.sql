@@ -201,3 +201,19 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hub.install_audit(regclass) IS 'Has the changes of a relation and of its partitions recorded; part of hub.govern()';
+
+-- Lower rooms' tables whose contents are configuration. Upper rooms put the
+-- trigger on theirs.
+DO LANGUAGE plpgsql $$
+DECLARE
+	configuration regclass;
+BEGIN
+	FOREACH configuration IN ARRAY ARRAY['hub.data_class_custom', 'hub.hub_role_custom', 'hub.member', 'hub.clearance',
+		'hub.token_issuer', 'hub.governed', 'hub.classification']::regclass[]
+	LOOP
+		EXECUTE format('CREATE TRIGGER hub_audit_config AFTER INSERT OR UPDATE OR DELETE ON %s
+			FOR EACH ROW EXECUTE FUNCTION hub.audit_config()', configuration);
+		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER hub_audit_config', configuration);
+	END LOOP;
+END
+$$;

@@ -13,6 +13,11 @@
  *		2 bytes data class, network order
  *		1 byte	ImageFormat
  *		for each value: 4 bytes length, network order, then the value
+ *
+ * A value of an encrypted type starts with its family and then stands in the
+ * clear, inside the image: a copy of its envelope would carry the equality tag,
+ * which outlives the key. Where there is no tag the family is 0, and the envelope
+ * follows as it is.
  */
 #include "postgres.h"
 
@@ -36,10 +41,10 @@
 #include "audit/row_plan.h"
 #include "foundation/compat.h"
 #include "foundation/errors.h"
+#include "foundation/memory.h"
 #include "keyring/envelope.h"
 #include "keyring/keyring.h"
 #include "types/data_class.h"
-#include "types/encrypted.h"
 
 /* A change: either slot is NULL where there is no row */
 typedef struct RowChange
@@ -276,6 +281,35 @@ append_image_bytes(StringInfo image, const void *bytes, Size len)
 	appendBinaryStringInfo(image, bytes, (int) len);
 }
 
+/* Append a value of an encrypted type to an image, without its equality tag */
+static void
+append_encrypted(StringInfo image, struct varlena *value)
+{
+	EnvelopeView view;
+	uint8		family = 0;
+	const char *bytes = VARDATA_ANY(value);
+	Size		len = VARSIZE_ANY_EXHDR(value);
+	char	   *plaintext = NULL;
+	uint32		length;
+
+	envelope_view(value, &view);
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) != 0)
+	{
+		plaintext = envelope_open(value, &len);
+		family = (uint8) view.family;
+		bytes = plaintext;
+		if (plaintext == NULL)
+			len = 0;
+	}
+	length = pg_hton32((uint32) len + 1);
+	appendBinaryStringInfo(image, (char *) &length, sizeof(length));
+	appendStringInfoChar(image, (char) family);
+	if (len > 0)
+		appendBinaryStringInfo(image, bytes, (int) len);
+	if (plaintext != NULL)
+		memory_free_secret(plaintext, len);
+}
+
 /* Append a value, which is not NULL, to an image */
 static void
 append_image_value(StringInfo image, PlanColumn *column, Datum value)
@@ -285,9 +319,8 @@ append_image_value(StringInfo image, PlanColumn *column, Datum value)
 
 	switch (column->format)
 	{
-		case IMAGE_ENVELOPE:
-			varlena = encrypted_without_tag(PG_DETOAST_DATUM_PACKED(value));
-			append_image_bytes(image, VARDATA_ANY(varlena), VARSIZE_ANY_EXHDR(varlena));
+		case IMAGE_ENCRYPTED:
+			append_encrypted(image, PG_DETOAST_DATUM_PACKED(value));
 			break;
 		case IMAGE_BYTES:
 			if (column->length > 0)
@@ -352,6 +385,7 @@ static struct varlena *
 seal_values(RowChange *change, const pg_uuid_t *subject)
 {
 	StringInfoData image;
+	struct varlena *sealed;
 
 	/* nothing can be sealed for an erased subject, and nothing needs to be */
 	if (subject != NULL && keyring_subject_state(subject) == SUBJECT_ERASED)
@@ -359,8 +393,10 @@ seal_values(RowChange *change, const pg_uuid_t *subject)
 	initStringInfo(&image);
 	if (!build_image(change, &image))
 		return NULL;
-	return envelope_seal(ENVELOPE_AUDIT, 0, DATA_CLASS_UNCLASSIFIED, subject, NULL,
-						 image.data, image.len);
+	sealed = envelope_seal(ENVELOPE_AUDIT, 0, DATA_CLASS_UNCLASSIFIED, subject, NULL,
+						   image.data, image.len);
+	memory_zero(image.data, image.len);
+	return sealed;
 }
 
 /* Give the data subject of a row */

@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -14,9 +15,11 @@
 #include "audit/event_table.h"
 #include "audit/record.h"
 #include "foundation/errors.h"
+#include "identity/identity.h"
 
 PG_FUNCTION_INFO_V1(hub_record_event);
 PG_FUNCTION_INFO_V1(hub_record_relation_event);
+PG_FUNCTION_INFO_V1(hub_begin_audit_read);
 
 /* Find a kind by its label */
 static AuditKind
@@ -32,6 +35,21 @@ kind_by_oid(Oid value)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("audit kind \"%s\" is not known to the loaded library", label)));
+}
+
+/* Push a key with a text */
+static void
+push_pair(JsonbParseState **state, char *key, char *value)
+{
+	JsonbValue	item;
+
+	item.type = jbvString;
+	item.val.string.val = key;
+	item.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &item);
+	item.val.string.val = value;
+	item.val.string.len = strlen(value);
+	pushJsonbValue(state, WJB_VALUE, &item);
 }
 
 /* Record an event that is about a relation */
@@ -91,5 +109,41 @@ hub_record_relation_event(PG_FUNCTION_ARGS)
 	record_relation_event(kind_by_oid(PG_GETARG_OID(0)), NULL,
 						  quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name),
 						  text_to_cstring(PG_GETARG_TEXT_PP(2)), PG_GETARG_JSONB_P(3));
+	PG_RETURN_VOID();
+}
+
+/* May the caller, who may stand outside a SECURITY DEFINER function, read the trail? */
+static bool
+caller_reads_audit(void)
+{
+	const Identity *identity = identity_current();
+
+	if (identity == NULL)
+		return superuser_arg(GetOuterUserId());
+	return identity->base_role == HUB_ROLE_COMPLIANCE &&
+		(GetOuterUserId() == identity->role ||
+		 (!identity->by_token && GetOuterUserId() == GetSessionUserId()));
+}
+
+/* Let only those who may read the trail go on, and put on record that they read it */
+Datum
+hub_begin_audit_read(PG_FUNCTION_ARGS)
+{
+	const pg_uuid_t *subject = PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1);
+	JsonbParseState *state = NULL;
+	Jsonb	   *details;
+
+	if (!caller_reads_audit())
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_NOT_PERMITTED),
+				 errmsg("permission denied to read the audit trail"),
+				 errhint("Only a superuser, or a member whose role is hub_compliance or was made like it, may do this.")));
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_pair(&state, "action", "audit_read");
+	push_pair(&state, "query", text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	audit_record_surviving(AUDIT_EXPORT, subject,
+						   JsonbToCString(NULL, &details->root, VARSIZE(details)));
 	PG_RETURN_VOID();
 }

@@ -99,7 +99,7 @@ image_format(Oid type, bool encrypted, Oid *function)
 
 	*function = InvalidOid;
 	if (encrypted)
-		return IMAGE_ENVELOPE;
+		return IMAGE_ENCRYPTED;
 	switch (type)
 	{
 		case TEXTOID:

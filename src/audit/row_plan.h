@@ -33,7 +33,7 @@ typedef enum JsonForm
 /* How a value is laid down in the sealed image; the letters are stored */
 typedef enum ImageFormat
 {
-	IMAGE_ENVELOPE = 'e',		/* an encrypted value, without equality tag */
+	IMAGE_ENCRYPTED = 'e',		/* of an encrypted type: see capture.c */
 	IMAGE_BYTES = 'b',			/* content of a varlena or of a uuid */
 	IMAGE_SEND = 's',			/* as the type's send function gives it */
 	IMAGE_TEXT = 't'			/* as its output function gives it */

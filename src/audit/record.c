@@ -14,6 +14,7 @@
 #include "audit/audit.h"
 #include "audit/event_table.h"
 #include "audit/record.h"
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "identity/identity.h"
 

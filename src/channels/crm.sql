@@ -383,6 +383,14 @@ BEGIN
 			PERFORM hub.classify(target, col.attname, col.class);
 		END LOOP;
 	END LOOP;
+
+	PERFORM hub.set_subject_merge('crm.customer', 'merged_into');
+	-- a conversation ages from its last message on, an address from when it was first seen
+	PERFORM hub.set_retention_clock('crm.conversation', 'last_activity_at');
+	PERFORM hub.set_retention_clock('crm.identity', 'valid_from');
+	PERFORM hub.set_retention_clock('crm.assignment_log', 'assigned_at');
+	PERFORM hub.set_retention_clock('crm.merge_log', 'merged_at');
+	PERFORM hub.set_retention_clock('crm.merge_suggestion', 'suggested_at');
 END
 $$;
 COMMENT ON FUNCTION hub.govern_crm() IS 'Step of hub.create_hub(): puts the tables under the rules; engine only';

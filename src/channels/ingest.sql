@@ -150,11 +150,8 @@ CREATE FUNCTION hub.is_suppressed_address(scope hub.account_scope, event hub.cha
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	-- the privacy room knows the addresses of the erased
-	IF to_regprocedure('hub.is_suppressed(hub.channel,text)') IS NULL THEN
-		RETURN false;
-	END IF;
-	RETURN hub.is_suppressed(scope.channel, address);
+	-- the privacy room knows the addresses of the erased; what they write anew is of a new subject
+	RETURN coalesce(hub.is_suppressed(scope.channel, address, event.occurred_at), false);
 END
 $$;
 COMMENT ON FUNCTION hub.is_suppressed_address(hub.account_scope, hub.channel_event, text) IS 'Whether an event belongs to a person who was erased; engine only';

@@ -40,11 +40,14 @@ AS $$
 DECLARE
 	note text := hub.audit_checkpoint();
 BEGIN
+	IF note IS NULL THEN
+		RETURN NULL;
+	END IF;
 	RETURN jsonb_build_object('origin', split_part(note, E'\n', 1), 'size', split_part(note, E'\n', 2)::bigint,
 							  'root', split_part(note, E'\n', 3));
 END
 $$;
-COMMENT ON FUNCTION hub.audit_position() IS 'Origin, size and root of the audit log as of its last checkpoint';
+COMMENT ON FUNCTION hub.audit_position() IS 'Origin, size and root of the audit log as of its last checkpoint; null before the first';
 
 CREATE FUNCTION hub.approvers_of(approval pg_catalog.int8) RETURNS pg_catalog.jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -276,15 +276,18 @@ print_as_shown(const struct varlena *value)
 }
 
 /*
- * Is a function of a procedural language running?
+ * Is a function of a procedural language or a trigger running?
  *
- * They evaluate simple expressions without an executor run of their own, so the
- * flag of the enclosing query does not tell. An SPI connection does.
+ * Such functions evaluate simple expressions without an executor run of their
+ * own, so the flag of the enclosing query does not tell; an SPI connection does.
+ * Deferred triggers run at commit, outside any query: what a constraint says of
+ * a violation must not be plaintext either.
  */
 static bool
 inside_function(void)
 {
-	return SPI_unregister_relation("") != SPI_ERROR_UNCONNECTED;
+	return SPI_unregister_relation("") != SPI_ERROR_UNCONNECTED ||
+		DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0;
 }
 
 /* Print a value: disclosed on its way to the client, sealed everywhere else */

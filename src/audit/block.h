@@ -42,6 +42,9 @@
 /* Highest xid of an origin, as base and snapshots count it */
 #define BLOCK_ORIGIN_XIDS (UINT64CONST(1) << 40)
 
+/* End of a closed origin's last snapshot; pg_snapshot takes no xid whose low half is 0 */
+#define BLOCK_CLOSED_XMAX (BLOCK_ORIGIN_XIDS - 1)
+
 typedef struct BlockSnapshot
 {
 	uint64		xmin;

@@ -236,7 +236,7 @@ next_base(const Block *last)
 {
 	if (last == NULL)
 		return 0;
-	if (last->snapshot.xmax >= BLOCK_ORIGIN_XIDS)
+	if (last->snapshot.xmax >= BLOCK_CLOSED_XMAX)
 		return last->xid_base + BLOCK_ORIGIN_XIDS;	/* that one is closed */
 	return last->xid_base;
 }
@@ -274,7 +274,7 @@ seal_run(void)
 			/* everything of an origin that is over, whatever it left unsealed */
 			seal_block(has_last ? &last : NULL, origin, base,
 					   psprintf(UINT64_FORMAT ":" UINT64_FORMAT ":",
-								BLOCK_ORIGIN_XIDS, BLOCK_ORIGIN_XIDS), true);
+								BLOCK_CLOSED_XMAX, BLOCK_CLOSED_XMAX), true);
 			result = SEAL_AGAIN;
 		}
 		else

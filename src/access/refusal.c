@@ -8,6 +8,7 @@
 #include "utils/jsonb.h"
 
 #include "access/access.h"
+#include "foundation/compat.h"
 #include "foundation/errors.h"
 
 void		(*access_record_denied) (const char *details) = NULL;

@@ -34,6 +34,5 @@ for name in "$@"; do
     mkdir "$work/out/$name"
     PGDATABASE=bench BENCH_DIR=$work/out/$name sh "test/bench/$name.sh"
     quietly as_server "$bin/pg_ctl" -D "$server/data" -m fast stop
-    rm -rf "${server:?}"
-    as_server mkdir "$server"
+    rm -rf "${server:?}"/*
 done

@@ -24,7 +24,10 @@ elapsed_once() {
 }
 
 # each WITH WITHOUT N: nanoseconds that each of N operations took, from two times in ms
-each() { awk -v a="$1" -v b="$2" -v n="$3" 'BEGIN { print (a - b) * 1e6 / n }'; }
+each() {
+    [ -n "$1" ] && [ -n "$2" ] || return 0
+    awk -v a="$1" -v b="$2" -v n="$3" 'BEGIN { print (a - b) * 1e6 / n }'
+}
 
 # interleave VARIANT…: measure each in turn, ROUNDS times over. `measure_VARIANT`
 # prints one figure.

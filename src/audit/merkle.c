@@ -189,26 +189,55 @@ merkle_consistency_path(uint64 old_size, uint64 size, MerkleNodeSource source, v
 	return consistency_path(old_size, 0, size, true, source, arg, path);
 }
 
-/* A whole tree in memory, for the functions below */
-typedef struct LeafArray
+/* Begin a tree whose leaves are all kept, in the current context */
+void
+merkle_leaves_init(MerkleLeaves *leaves)
 {
-	int			count;
-	MerkleHash *hashes;
-} LeafArray;
+	leaves->count = 0;
+	leaves->room = 64;
+	leaves->hashes = palloc(sizeof(MerkleHash) * leaves->room);
+}
+
+/* Add a leaf */
+void
+merkle_leaves_append(MerkleLeaves *leaves, const MerkleHash *leaf)
+{
+	if (leaves->count == leaves->room)
+	{
+		leaves->room *= 2;
+		leaves->hashes = repalloc_huge(leaves->hashes, sizeof(MerkleHash) * leaves->room);
+	}
+	leaves->hashes[leaves->count++] = *leaf;
+}
+
+/* MerkleNodeSource over MerkleLeaves */
+void
+merkle_leaves_node(int level, uint64 index, MerkleHash *hash, void *arg)
+{
+	MerkleLeaves *leaves = arg;
+	MerkleRange range;
+
+	merkle_range_init(&range);
+	for (uint64 i = index << level; i < (index + 1) << level; i++)
+		merkle_range_append(&range, &leaves->hashes[i], NULL, NULL);
+	merkle_range_root(&range, hash);
+}
 
 /* Hash the leaves of an array of byte strings */
 static void
-hash_leaves(ArrayType *array, LeafArray *leaves)
+hash_leaves(ArrayType *array, MerkleLeaves *leaves)
 {
 	Datum	   *values;
 	bool	   *nulls;
+	int			count;
 
-	deconstruct_array(array, BYTEAOID, -1, false, TYPALIGN_INT, &values, &nulls, &leaves->count);
-	leaves->hashes = palloc(sizeof(MerkleHash) * Max(leaves->count, 1));
-	for (int i = 0; i < leaves->count; i++)
+	deconstruct_array(array, BYTEAOID, -1, false, TYPALIGN_INT, &values, &nulls, &count);
+	merkle_leaves_init(leaves);
+	for (int i = 0; i < count; i++)
 	{
 		bytea	   *value;
 		char	   *prefixed;
+		MerkleHash	hash;
 
 		if (nulls[i])
 			ereport(ERROR,
@@ -217,22 +246,10 @@ hash_leaves(ArrayType *array, LeafArray *leaves)
 		value = DatumGetByteaPP(values[i]);
 		prefixed = palloc(1 + VARSIZE_ANY_EXHDR(value));
 		memcpy(prefixed + 1, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-		merkle_leaf(prefixed, 1 + VARSIZE_ANY_EXHDR(value), &leaves->hashes[i]);
+		merkle_leaf(prefixed, 1 + VARSIZE_ANY_EXHDR(value), &hash);
+		merkle_leaves_append(leaves, &hash);
 		pfree(prefixed);
 	}
-}
-
-/* MerkleNodeSource over a LeafArray */
-static void
-node_of_leaves(int level, uint64 index, MerkleHash *hash, void *arg)
-{
-	LeafArray  *leaves = arg;
-	MerkleRange range;
-
-	merkle_range_init(&range);
-	for (uint64 i = index << level; i < (index + 1) << level; i++)
-		merkle_range_append(&range, &leaves->hashes[i], NULL, NULL);
-	merkle_range_root(&range, hash);
 }
 
 /* Return hashes as an array of byte strings */
@@ -256,14 +273,14 @@ bytea_array(const MerkleHash *hashes, int count)
 Datum
 hub_merkle_root(PG_FUNCTION_ARGS)
 {
-	LeafArray	leaves;
+	MerkleLeaves leaves;
 	MerkleRange range;
 	MerkleHash	root;
 	bytea	   *result = palloc(VARHDRSZ + MERKLE_HASH_BYTES);
 
 	hash_leaves(PG_GETARG_ARRAYTYPE_P(0), &leaves);
 	merkle_range_init(&range);
-	for (int i = 0; i < leaves.count; i++)
+	for (uint64 i = 0; i < leaves.count; i++)
 		merkle_range_append(&range, &leaves.hashes[i], NULL, NULL);
 	merkle_range_root(&range, &root);
 	SET_VARSIZE(result, VARHDRSZ + MERKLE_HASH_BYTES);
@@ -275,7 +292,7 @@ hub_merkle_root(PG_FUNCTION_ARGS)
 Datum
 hub_merkle_inclusion(PG_FUNCTION_ARGS)
 {
-	LeafArray	leaves;
+	MerkleLeaves leaves;
 	int64		leaf = PG_GETARG_INT64(1);
 	MerkleHash	path[MERKLE_LEVELS];
 
@@ -284,7 +301,7 @@ hub_merkle_inclusion(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 				 errmsg("leaf %lld is not in the tree", (long long) leaf)));
-	PG_RETURN_DATUM(bytea_array(path, merkle_inclusion_path(leaf, leaves.count, node_of_leaves,
+	PG_RETURN_DATUM(bytea_array(path, merkle_inclusion_path(leaf, leaves.count, merkle_leaves_node,
 														   &leaves, path)));
 }
 
@@ -292,7 +309,7 @@ hub_merkle_inclusion(PG_FUNCTION_ARGS)
 Datum
 hub_merkle_consistency(PG_FUNCTION_ARGS)
 {
-	LeafArray	leaves;
+	MerkleLeaves leaves;
 	int64		old_size = PG_GETARG_INT64(1);
 	MerkleHash	path[MERKLE_LEVELS * 2];
 
@@ -302,5 +319,5 @@ hub_merkle_consistency(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 				 errmsg("the tree has fewer than %lld leaves", (long long) old_size)));
 	PG_RETURN_DATUM(bytea_array(path, merkle_consistency_path(old_size, leaves.count,
-															 node_of_leaves, &leaves, path)));
+															 merkle_leaves_node, &leaves, path)));
 }

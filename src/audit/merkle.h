@@ -30,6 +30,14 @@ typedef void (*MerkleNodeSink) (int level, uint64 index, const MerkleHash *hash,
 /* Gives the root of the full subtree number index of a level */
 typedef void (*MerkleNodeSource) (int level, uint64 index, MerkleHash *hash, void *arg);
 
+/* All leaves of a tree, hashed */
+typedef struct MerkleLeaves
+{
+	uint64		count;
+	uint64		room;
+	MerkleHash *hashes;
+} MerkleLeaves;
+
 /* SHA-256(0x00 || bytes); the caller leaves the first byte of bytes free for the 0x00 */
 extern void merkle_leaf(char *prefixed_bytes, Size len, MerkleHash *hash);
 extern void merkle_parent(const MerkleHash *left, const MerkleHash *right, MerkleHash *hash);
@@ -38,6 +46,12 @@ extern void merkle_range_init(MerkleRange *range);
 extern void merkle_range_append(MerkleRange *range, const MerkleHash *leaf,
 								MerkleNodeSink sink, void *arg);
 extern void merkle_range_root(const MerkleRange *range, MerkleHash *root);
+
+extern void merkle_leaves_init(MerkleLeaves *leaves);
+extern void merkle_leaves_append(MerkleLeaves *leaves, const MerkleHash *leaf);
+
+/* MerkleNodeSource over MerkleLeaves */
+extern void merkle_leaves_node(int level, uint64 index, MerkleHash *hash, void *leaves);
 
 /* Proofs of a tree of size leaves; return the number of hashes put into path */
 extern int	merkle_inclusion_path(uint64 leaf, uint64 size, MerkleNodeSource source, void *arg,

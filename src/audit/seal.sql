@@ -72,5 +72,26 @@ CREATE FUNCTION hub.audit_public_key() RETURNS text
 	AS 'MODULE_PATHNAME', 'hub_audit_public_key';
 COMMENT ON FUNCTION hub.audit_public_key() IS 'key that checkpoints verify with, in the form of c2sp.org/signed-note; NULL before the first block';
 
+CREATE FUNCTION hub.verify_audit(
+	OUT kind text, OUT block_no bigint, OUT xid xid8, OUT ordinal integer, OUT detail text)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+	AS 'MODULE_PATHNAME', 'hub_verify_audit';
+COMMENT ON FUNCTION hub.verify_audit() IS 'one row for each event, transaction, block header or checkpoint of the audit trail that was changed, inserted, deleted or reordered; none when all holds';
+
+CREATE FUNCTION hub.audit_proof(xid xid8, ordinal integer) RETURNS jsonb
+	LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_bitmapscan = off
+	AS 'MODULE_PATHNAME', 'hub_audit_proof';
+COMMENT ON FUNCTION hub.audit_proof(xid8, integer) IS 'proof that an event, by whom it says, is in the trail that a signed checkpoint stands for; verifies without the database, see test/verify';
+
+CREATE FUNCTION hub.audit_consistency(old_size bigint, new_size bigint) RETURNS jsonb
+	LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'hub_audit_consistency';
+COMMENT ON FUNCTION hub.audit_consistency(bigint, bigint) IS 'proof that the log of new_size blocks begins with the log of old_size blocks; verifies without the database, see test/verify';
+
+GRANT EXECUTE ON FUNCTION hub.audit_proof(xid8, integer), hub.audit_consistency(bigint, bigint) TO hub_compliance, hub_admin;
+GRANT EXECUTE ON FUNCTION hub.verify_audit() TO hub_compliance, hub_admin;
 GRANT EXECUTE ON FUNCTION hub.audit_checkpoint(), hub.audit_public_key() TO hub_compliance, hub_admin;
 GRANT EXECUTE ON PROCEDURE hub.seal_audit() TO hub_compliance, hub_admin;

@@ -1,0 +1,272 @@
+/*
+ * proof.c: proofs that verify without the database. Nothing in them is taken
+ * from where it could be changed unnoticed: a proof of a changed event is made
+ * all the same, and fails.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "audit/block.h"
+#include "audit/checkpoint.h"
+#include "audit/event.h"
+#include "foundation/compat.h"
+#include "foundation/errors.h"
+
+/* A tree that is collected, and the leaf that is to be proved */
+typedef struct Wanted
+{
+	MerkleLeaves leaves;
+	uint64		xid;
+	int32		ordinal;		/* 0 for a transaction row */
+	bool		found;
+	uint64		index;
+	StringInfoData bytes;		/* its canonical bytes */
+	StringInfoData buf;
+	MemoryContext context;
+} Wanted;
+
+PG_FUNCTION_INFO_V1(hub_audit_proof);
+PG_FUNCTION_INFO_V1(hub_audit_consistency);
+
+/* Begin to collect */
+static void
+begin_wanted(Wanted *wanted, uint64 xid, int32 ordinal)
+{
+	memset(wanted, 0, sizeof(*wanted));
+	merkle_leaves_init(&wanted->leaves);
+	wanted->xid = xid;
+	wanted->ordinal = ordinal;
+	initStringInfo(&wanted->bytes);
+	initStringInfo(&wanted->buf);
+	wanted->context = AllocSetContextCreate(CurrentMemoryContext, "customer_hub leaf",
+											ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Add the leaf whose bytes are in the buffer */
+static void
+collect_leaf(Wanted *wanted, bool is_wanted)
+{
+	MerkleHash	hash;
+
+	merkle_leaf(wanted->buf.data, wanted->buf.len, &hash);
+	if (is_wanted && !wanted->found)
+	{
+		wanted->found = true;
+		wanted->index = wanted->leaves.count;
+		appendBinaryStringInfo(&wanted->bytes, wanted->buf.data + 1, wanted->buf.len - 1);
+	}
+	merkle_leaves_append(&wanted->leaves, &hash);
+}
+
+/* BlockTupleSink for events */
+static void
+collect_event(HeapTuple tuple, TupleDesc tupdesc, void *arg)
+{
+	Wanted	   *wanted = arg;
+	MemoryContext old_context = MemoryContextSwitchTo(wanted->context);
+	AuditEvent	event;
+
+	resetStringInfo(&wanted->buf);
+	appendStringInfoChar(&wanted->buf, 0);
+	event_read(tuple, tupdesc, &event);
+	event_encode(&event, &wanted->buf);
+	collect_leaf(wanted, event.xid == wanted->xid && event.ordinal == wanted->ordinal);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextReset(wanted->context);
+}
+
+/* BlockTupleSink for transaction rows */
+static void
+collect_transaction(HeapTuple tuple, TupleDesc tupdesc, void *arg)
+{
+	Wanted	   *wanted = arg;
+	MemoryContext old_context = MemoryContextSwitchTo(wanted->context);
+	TransactionRow row;
+
+	resetStringInfo(&wanted->buf);
+	appendStringInfoChar(&wanted->buf, 0);
+	block_encode_transaction(tuple, tupdesc, &wanted->buf, &row);
+	collect_leaf(wanted, row.xid == wanted->xid);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextReset(wanted->context);
+}
+
+/*
+ * Find the block that holds a transaction: the first that sees it. Once a block
+ * sees it all later ones do.
+ */
+static bool
+find_block(uint64 xid, int64 last_number, Block *block)
+{
+	int64		low = 0;
+	int64		high = last_number + 1;
+
+	while (low < high)
+	{
+		int64		middle = low + (high - low) / 2;
+
+		if (!block_by_number(middle, block))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("block %lld of the audit trail is missing", (long long) middle),
+					 errhint("Call hub.verify_audit() for all that is wrong.")));
+		if (block_sees(block, xid))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low <= last_number && block_by_number(low, block);
+}
+
+/* Append a list of hashes in base64 */
+static void
+append_path(StringInfo json, const MerkleHash *path, int count)
+{
+	appendStringInfoChar(json, '[');
+	for (int i = 0; i < count; i++)
+		appendStringInfo(json, "%s\"%s\"", i > 0 ? ", " : "",
+						 checkpoint_base64(path[i].bytes, MERKLE_HASH_BYTES));
+	appendStringInfoChar(json, ']');
+}
+
+/* Append a proof that a leaf is in a block */
+static void
+append_leaf(StringInfo json, const char *name, Wanted *wanted)
+{
+	MerkleHash	path[MERKLE_LEVELS];
+	int			count = merkle_inclusion_path(wanted->index, wanted->leaves.count,
+											  merkle_leaves_node, &wanted->leaves, path);
+
+	appendStringInfo(json, "\"%s\": {\"bytes\": \"%s\", \"index\": " UINT64_FORMAT
+					 ", \"size\": " UINT64_FORMAT ", \"path\": ",
+					 name, checkpoint_base64(wanted->bytes.data, wanted->bytes.len),
+					 wanted->index, wanted->leaves.count);
+	append_path(json, path, count);
+	appendStringInfoString(json, "}, ");
+}
+
+/* Append a pair with a string */
+static void
+append_text(StringInfo json, const char *name, const char *value)
+{
+	appendStringInfo(json, "\"%s\": ", name);
+	escape_json(json, value);
+}
+
+/* Make jsonb of what was written, in the caller's context */
+static Datum
+finish_json(StringInfo json, MemoryContext caller)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(caller);
+	Datum		result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data));
+
+	MemoryContextSwitchTo(old_context);
+	return result;
+}
+
+/* Prove that an event is in the trail */
+Datum
+hub_audit_proof(PG_FUNCTION_ARGS)
+{
+	uint64		xid = DatumGetUInt64(PG_GETARG_DATUM(0));
+	int32		ordinal = PG_GETARG_INT32(1);
+	MemoryContext caller = CurrentMemoryContext;
+	Block		last;
+	Block		block;
+	Block		before;
+	const BlockSnapshot *before_snapshot = NULL;
+	Wanted		event;
+	Wanted		transaction;
+	StringInfoData json;
+	StringInfoData header;
+	MerkleHash	path[MERKLE_LEVELS];
+	int			count;
+	Datum		result;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	SPI_connect();
+	if (!block_last(&last) || !find_block(xid, last.number, &block))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("transaction " UINT64_FORMAT " is not sealed yet", xid),
+				 errhint("Call hub.seal_audit() first.")));
+	if (block.number > 0 && block_by_number(block.number - 1, &before) &&
+		before.xid_base == block.xid_base)
+		before_snapshot = &before.snapshot;
+
+	begin_wanted(&event, xid, ordinal);
+	block_scan_events(before_snapshot, &block.snapshot, block.xid_base, collect_event, &event);
+	begin_wanted(&transaction, xid, 0);
+	block_scan_transactions(before_snapshot, &block.snapshot, block.xid_base,
+							collect_transaction, &transaction);
+	if (!event.found)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("the audit trail has no event " UINT64_FORMAT ", %d", xid, ordinal)));
+
+	initStringInfo(&json);
+	initStringInfo(&header);
+	block_header(&block, &header);
+	appendStringInfoChar(&json, '{');
+	append_leaf(&json, "event", &event);
+	if (transaction.found)
+		append_leaf(&json, "transaction", &transaction);
+	append_text(&json, "header", header.data);
+	count = merkle_inclusion_path(block.number, last.number + 1, block_log_node, NULL, path);
+	appendStringInfo(&json, ", \"log\": {\"index\": " INT64_FORMAT ", \"size\": " INT64_FORMAT
+					 ", \"path\": ", block.number, last.number + 1);
+	append_path(&json, path, count);
+	appendStringInfoString(&json, "}, ");
+	append_text(&json, "checkpoint", last.checkpoint);
+	appendStringInfoChar(&json, '}');
+	result = finish_json(&json, caller);
+	SPI_finish();
+	PopActiveSnapshot();
+	return result;
+}
+
+/* Prove that the log has only grown */
+Datum
+hub_audit_consistency(PG_FUNCTION_ARGS)
+{
+	int64		old_size = PG_GETARG_INT64(0);
+	int64		new_size = PG_GETARG_INT64(1);
+	MemoryContext caller = CurrentMemoryContext;
+	Block		old_block;
+	Block		new_block;
+	StringInfoData json;
+	MerkleHash	path[MERKLE_LEVELS * 2];
+	int			count;
+	Datum		result;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	SPI_connect();
+	if (old_size < 1 || old_size > new_size || !block_by_number(new_size - 1, &new_block) ||
+		!block_by_number(old_size - 1, &old_block))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there are no checkpoints of sizes %lld and %lld",
+						(long long) old_size, (long long) new_size),
+				 errhint("Sizes are numbers of blocks, the second line of a checkpoint; the old one is not larger than the new one.")));
+	count = merkle_consistency_path(old_size, new_size, block_log_node, NULL, path);
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"old_size\": " INT64_FORMAT ", \"new_size\": " INT64_FORMAT
+					 ", \"path\": ", old_size, new_size);
+	append_path(&json, path, count);
+	appendStringInfoString(&json, ", ");
+	append_text(&json, "old_checkpoint", old_block.checkpoint);
+	appendStringInfoString(&json, ", ");
+	append_text(&json, "new_checkpoint", new_block.checkpoint);
+	appendStringInfoChar(&json, '}');
+	result = finish_json(&json, caller);
+	SPI_finish();
+	PopActiveSnapshot();
+	return result;
+}

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Verify what customer_hub's audit trail proves, without the database.
+
+    audit_verify.py event PUBLIC_KEY PROOF.json        what hub.audit_proof() returned
+    audit_verify.py consistency PUBLIC_KEY PROOF.json  what hub.audit_consistency() returned
+    audit_verify.py checkpoint PUBLIC_KEY NOTE.txt     what hub.audit_checkpoint() returned
+
+PUBLIC_KEY is what hub.audit_public_key() returned, kept from a time when the
+database was trusted. An optional last argument is a checkpoint note that was
+kept elsewhere, such as a NOTIFY payload: the proof must then be against exactly
+that checkpoint. Prints what is proved and exits 0, or says why not and exits 1.
+
+Written from the specifications alone (RFC 6962, c2sp.org/signed-note,
+c2sp.org/tlog-checkpoint, src/audit/block.h and event.h), sharing no code with
+the extension. Needs Python 3 and the openssl command for Ed25519.
+"""
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import struct
+import sys
+import tempfile
+from datetime import datetime, timedelta, timezone
+
+
+class Refused(Exception):
+    pass
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def leaf_hash(data):
+    return sha256(b"\x00" + data)
+
+
+def node_hash(left, right):
+    return sha256(b"\x01" + left + right)
+
+
+def unbase64(text):
+    return base64.b64decode(text, validate=True)
+
+
+def root_from_inclusion(leaf, index, size, path):
+    """RFC 9162 section 2.1.3.2, which is RFC 6962's proof spelled out"""
+    if not 0 <= index < size:
+        raise Refused("the index is outside the tree")
+    fn, sn, r = index, size - 1, leaf
+    for p in path:
+        if sn == 0:
+            raise Refused("the path is too long")
+        if fn & 1 or fn == sn:
+            r = node_hash(p, r)
+            while not fn & 1 and fn != 0:
+                fn >>= 1
+                sn >>= 1
+        else:
+            r = node_hash(r, p)
+        fn >>= 1
+        sn >>= 1
+    if sn != 0:
+        raise Refused("the path is too short")
+    return r
+
+
+def check_consistency(old_size, new_size, old_root, new_root, path):
+    """RFC 9162 section 2.1.4.2"""
+    if not 0 < old_size <= new_size:
+        raise Refused("impossible sizes")
+    if old_size == new_size:
+        if path or old_root != new_root:
+            raise Refused("two roots for one size")
+        return
+    if not path:
+        raise Refused("the path is empty")
+    path = list(path)
+    if old_size & (old_size - 1) == 0:
+        path.insert(0, old_root)
+    fn, sn = old_size - 1, new_size - 1
+    while fn & 1:
+        fn >>= 1
+        sn >>= 1
+    fr = sr = path[0]
+    for c in path[1:]:
+        if sn == 0:
+            raise Refused("the path is too long")
+        if fn & 1 or fn == sn:
+            fr = node_hash(c, fr)
+            sr = node_hash(c, sr)
+            while not fn & 1 and fn != 0:
+                fn >>= 1
+                sn >>= 1
+        else:
+            sr = node_hash(sr, c)
+        fn >>= 1
+        sn >>= 1
+    if sn != 0 or fr != old_root or sr != new_root:
+        raise Refused("the old log is not the beginning of the new one")
+
+
+def ed25519_verify(public_key, message, signature):
+    der = bytes.fromhex("302a300506032b6570032100") + public_key
+    with tempfile.TemporaryDirectory() as directory:
+        def put(name, data):
+            path = os.path.join(directory, name)
+            with open(path, "wb") as file:
+                file.write(data)
+            return path
+        pem = (b"-----BEGIN PUBLIC KEY-----\n" + base64.b64encode(der) +
+               b"\n-----END PUBLIC KEY-----\n")
+        done = subprocess.run(
+            ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", put("key", pem),
+             "-rawin", "-in", put("message", message), "-sigfile", put("signature", signature)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return done.returncode == 0
+
+
+def open_checkpoint(vkey, note):
+    """Return origin, size and root of a checkpoint whose signature holds"""
+    name, key_id, key = vkey.strip().split("+", 2)
+    key = unbase64(key)
+    if len(key) != 33 or key[0] != 1:
+        raise Refused("the public key is not of type Ed25519")
+    expected_id = sha256(name.encode() + b"\n" + key)[:4]
+    if expected_id.hex() != key_id:
+        raise Refused("the public key's id is not of its contents")
+    note = note.rstrip("\n") + "\n"
+    if "\n\n" not in note:
+        raise Refused("the checkpoint is no signed note")
+    text, signatures = note.rsplit("\n\n", 1)
+    text += "\n"
+    for line in signatures.splitlines():
+        mark, signer, signature = line.split(" ")
+        signature = unbase64(signature)
+        if mark == "\u2014" and signer == name and signature[:4] == expected_id:
+            if not ed25519_verify(key[1:], text.encode(), signature[4:]):
+                raise Refused("the checkpoint's signature does not verify")
+            break
+    else:
+        raise Refused("the checkpoint is not signed with this key")
+    lines = text.split("\n")
+    if lines[0] != name:
+        raise Refused("the checkpoint is of another log")
+    return lines[0], int(lines[1]), unbase64(lines[2])
+
+
+def fields(data):
+    """Take canonical bytes apart"""
+    found, at = {}, 1
+    while at < len(data):
+        number, length = struct.unpack_from(">BI", data, at)
+        at += 5
+        if number in found or at + length > len(data) or (found and number < max(found)):
+            raise Refused("the canonical bytes are malformed")
+        found[number] = data[at:at + length]
+        at += length
+    return found
+
+
+def number(data):
+    return int.from_bytes(data, "big")
+
+
+def when(data):
+    return datetime(2000, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=number(data))
+
+
+def verify_leaf(proof, encoding, count, root, what):
+    data = unbase64(proof["bytes"])
+    if data[:1] != encoding:
+        raise Refused(f"these are not the bytes of {what}")
+    if proof["size"] != count:
+        raise Refused(f"the tree of {what} has another size")
+    path = [unbase64(p) for p in proof["path"]]
+    if root_from_inclusion(leaf_hash(data), proof["index"], count, path) != root:
+        raise Refused(f"{what} is not in the block")
+    return fields(data)
+
+
+def verify_event(vkey, proof, note):
+    if note is not None and note.rstrip("\n") != proof["checkpoint"].rstrip("\n"):
+        raise Refused("the proof is against another checkpoint")
+    _, size, root = open_checkpoint(vkey, proof["checkpoint"])
+
+    header = proof["header"]
+    log = proof["log"]
+    if log["size"] != size:
+        raise Refused("the proof and the checkpoint are of different sizes")
+    path = [unbase64(p) for p in log["path"]]
+    if root_from_inclusion(leaf_hash(header.encode()), log["index"], size, path) != root:
+        raise Refused("the block is not in the log")
+
+    lines = header.split("\n")
+    if len(lines) != 14 or lines[0] != "customer_hub/block/v1" or lines[13] != "":
+        raise Refused("the block header is malformed")
+    if int(lines[1]) != log["index"]:
+        raise Refused("the block has another number")
+    event = verify_leaf(proof["event"], b"\x01", int(lines[7]), bytes.fromhex(lines[8]), "the event")
+    print(f"event {number(event[1])}, {number(event[2])} of kind {event[4].decode()}"
+          f" recorded {when(event[3]).isoformat()}")
+    if "transaction" in proof:
+        row = verify_leaf(proof["transaction"], b"T", int(lines[9]), bytes.fromhex(lines[10]),
+                          "the transaction")
+        if row[1] != event[1]:
+            raise Refused("the transaction is another one")
+        print(f"by login {row[5].decode()}"
+              + (f", member {number(row[3])}" if 3 in row else ""))
+    print(f"in block {lines[1]} sealed {when(int(lines[12]).to_bytes(8, 'big')).isoformat()}"
+          f", in the log of {size} blocks: verified")
+
+
+def verify_consistency(vkey, proof, note):
+    _, old_size, old_root = open_checkpoint(vkey, proof["old_checkpoint"])
+    _, new_size, new_root = open_checkpoint(vkey, proof["new_checkpoint"])
+    if note is not None and note.rstrip("\n") != proof["old_checkpoint"].rstrip("\n"):
+        raise Refused("the proof is not from the checkpoint that was kept")
+    if (old_size, new_size) != (proof["old_size"], proof["new_size"]):
+        raise Refused("the proof and the checkpoints are of different sizes")
+    check_consistency(old_size, new_size, old_root, new_root,
+                      [unbase64(p) for p in proof["path"]])
+    print(f"the log of {new_size} blocks begins with that of {old_size} blocks: verified")
+
+
+def main(arguments):
+    if len(arguments) not in (3, 4) or arguments[0] not in ("event", "consistency", "checkpoint"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    kind, vkey = arguments[:2]
+    text = open(arguments[2], encoding="utf-8").read()
+    note = open(arguments[3], encoding="utf-8").read() if len(arguments) == 4 else None
+    try:
+        if kind == "checkpoint":
+            origin, size, _ = open_checkpoint(vkey, text)
+            print(f"checkpoint of {origin}, {size} blocks: verified")
+        elif kind == "event":
+            verify_event(vkey, json.loads(text), note)
+        else:
+            verify_consistency(vkey, json.loads(text), note)
+    except (Refused, ValueError, KeyError, IndexError, struct.error) as error:
+        print(f"not proved: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

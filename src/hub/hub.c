@@ -177,6 +177,13 @@ hub_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 	audit_object_access(access, class_id, object_id, sub_id, arg);
 }
 
+/* An attempt to authenticate is on record even though a refused one ends in an error */
+static void
+hub_audit_authentication(const char *details)
+{
+	audit_record_surviving(AUDIT_AUTHENTICATION, NULL, details);
+}
+
 /* Put our hooks in front of those that are there, and give each room its start */
 void
 _PG_init(void)
@@ -202,6 +209,7 @@ _PG_init(void)
 	launcher_init();
 
 	disclosure_rule.record = audit_record_reveal;
+	identity_audit_authentication = hub_audit_authentication;
 
 	next_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = hub_shmem_request;

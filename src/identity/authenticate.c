@@ -11,6 +11,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/json.h"
 #include "utils/timestamp.h"
 
 #include "foundation/compat.h"
@@ -24,6 +25,16 @@
 
 PG_FUNCTION_INFO_V1(hub_authenticate);
 PG_FUNCTION_INFO_V1(hub_public_key_is_valid);
+
+/* What an attempt came to: for the audit, never for the caller */
+typedef struct Attempt
+{
+	const char *reason;			/* keyword, or NULL when accepted */
+	int32		member_id;		/* 0 until a verified signature has named one */
+	const Identity *identity;	/* filled as far as verification got */
+} Attempt;
+
+void		(*identity_audit_authentication) (const char *details) = NULL;
 
 /*
  * Whom this backend authenticated last, and in which transaction: taking back
@@ -80,8 +91,7 @@ check_dates(const TokenClaims *claims, TimestampTz now)
 
 /* Verify a token and find its member; NULL, or a keyword that says why not */
 static const char *
-verify_token(const char *text, Size len, TimestampTz now, IdentityAttempt *attempt,
-			 Identity *identity)
+verify_token(const char *text, Size len, TimestampTz now, Attempt *attempt, Identity *identity)
 {
 	Token		token;
 	TokenClaims claims;
@@ -112,7 +122,7 @@ verify_token(const char *text, Size len, TimestampTz now, IdentityAttempt *attem
 	else
 		keyring_sha256(token.signature, sizeof(token.signature), hash);
 	memcpy(identity->token_id, hash, IDENTITY_TOKEN_ID_BYTES);
-	attempt->token_id = identity->token_id;
+	attempt->identity = identity;
 
 	member = member_by_external_id(claims.subject);
 	if (member == NULL)
@@ -130,37 +140,62 @@ verify_token(const char *text, Size len, TimestampTz now, IdentityAttempt *attem
 	identity->expires_at = timestamp_of_numeric_date(claims.expires_at +
 													 settings_token_clock_skew());
 	if (claims.purpose != NULL)
-	{
 		strlcpy(identity->purpose, claims.purpose, sizeof(identity->purpose));
-		attempt->purpose = identity->purpose;
-	}
 	return NULL;
 }
 
 /* Leave a trace of an attempt, if somebody wants it */
 static void
-audit_attempt(const IdentityAttempt *attempt)
+audit_attempt(const Attempt *attempt)
 {
-	if (identity_audit_authentication != NULL)
-		identity_audit_authentication(attempt);
+	StringInfoData details;
+
+	if (identity_audit_authentication == NULL)
+		return;
+	initStringInfo(&details);
+	appendStringInfo(&details, "{\"action\": \"authenticate\", \"accepted\": %s",
+					 attempt->reason == NULL ? "true" : "false");
+	if (attempt->reason != NULL)
+		appendStringInfo(&details, ", \"reason\": \"%s\"", attempt->reason);
+	if (attempt->member_id != 0)
+		appendStringInfo(&details, ", \"member\": %d", attempt->member_id);
+	if (attempt->identity != NULL)
+	{
+		appendStringInfoString(&details, ", \"token\": \"");
+		for (int i = 0; i < IDENTITY_TOKEN_ID_BYTES; i++)
+			appendStringInfo(&details, "%02x", attempt->identity->token_id[i]);
+		appendStringInfoChar(&details, '"');
+		if (attempt->identity->purpose[0] != '\0')
+		{
+			appendStringInfoString(&details, ", \"purpose\": ");
+			escape_json(&details, attempt->identity->purpose);
+		}
+	}
+	appendStringInfoChar(&details, '}');
+	identity_audit_authentication(details.data);
+	pfree(details.data);
 }
 
 /*
- * Raise the one error that every bad token gets, whatever is wrong with it.
- *
- * The statement and its parameters stay out of the server log: a token that is
- * refused now may be good in another minute.
+ * Keep the statement and its parameters out of the server log, whatever the
+ * error: a token that is refused now may be good in another minute.
  */
 static void
-reject_token(IdentityAttempt *attempt, const char *reason)
+hide_statement(void *arg)
+{
+	errhidestmt(true);
+	errhidecontext(true);
+}
+
+/* Raise the one error that every bad token gets, whatever is wrong with it */
+static void
+reject_token(Attempt *attempt, const char *reason)
 {
 	attempt->reason = reason;
 	audit_attempt(attempt);
 	ereport(ERROR,
 			(errcode(ERRCODE_CH_TOKEN_REJECTED),
-			 errmsg("token is not accepted"),
-			 errhidestmt(true),
-			 errhidecontext(true)));
+			 errmsg("token is not accepted")));
 }
 
 /* Refuse a second identity in one transaction */
@@ -177,11 +212,14 @@ refuse_second_identity(void)
 Datum
 hub_authenticate(PG_FUNCTION_ARGS)
 {
-	IdentityAttempt attempt = {0};
+	Attempt		attempt = {0};
 	Identity	identity;
 	const char *reason;
 	char	   *role_name;
 	text	   *token;
+	ErrorContextCallback hide = {.previous = error_context_stack, .callback = hide_statement};
+
+	error_context_stack = &hide;
 
 	/* these have nothing to do with the token, so they may be told apart */
 	if (InLocalUserIdChange() || InSecurityRestrictedOperation())
@@ -213,7 +251,6 @@ hub_authenticate(PG_FUNCTION_ARGS)
 		authenticated_identity()->member_id != identity.member_id)
 		refuse_second_identity();
 
-	audit_attempt(&attempt);
 	authenticated = identity;
 	authenticated_lxid = compat_proc_lxid(MyProc);
 	carrier_set(&identity);
@@ -222,6 +259,8 @@ hub_authenticate(PG_FUNCTION_ARGS)
 	role_name = GetUserNameFromId(identity.role, false);
 	set_config_option("role", role_name, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 					  false);
+	audit_attempt(&attempt);
+	error_context_stack = hide.previous;
 	PG_RETURN_VOID();
 }
 

@@ -49,16 +49,23 @@ GRANT EXECUTE ON FUNCTION hub.clearance_of(name, text) TO hub_admin, hub_complia
 CREATE FUNCTION hub.set_clearance(role name, data_class text, level text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+	levels CONSTANT text[] := '{deny,token,mask,reveal}';
 	former_level text;
 BEGIN
 	PERFORM hub.require_admin('set a clearance');
 	PERFORM hub.base_role(set_clearance.role);
 	PERFORM hub.data_class_id(coalesce(set_clearance.data_class, ''));
-	IF set_clearance.level IS NULL OR set_clearance.level NOT IN ('reveal', 'mask', 'token', 'deny') THEN
+	IF array_position(levels, set_clearance.level) IS NULL THEN
 		RAISE EXCEPTION 'clearance level "%" does not exist', set_clearance.level
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Levels are reveal, mask, token and deny.';
 	END IF;
 	former_level := hub.clearance_of(set_clearance.role, set_clearance.data_class);
+	-- an administrator alone may only take away
+	IF array_position(levels, set_clearance.level) > array_position(levels, former_level)
+		AND EXISTS (SELECT FROM hub.whoami()) THEN
+		PERFORM hub.require_approval('change_clearance', jsonb_build_object(
+			'role', set_clearance.role, 'data_class', set_clearance.data_class, 'level', set_clearance.level));
+	END IF;
 	INSERT INTO hub.clearance AS c (role, data_class, level)
 	VALUES (set_clearance.role, set_clearance.data_class, set_clearance.level)
 	ON CONFLICT ON CONSTRAINT clearance_pkey DO UPDATE SET level = excluded.level;
@@ -67,5 +74,5 @@ BEGIN
 		'level', set_clearance.level, 'former_level', former_level));
 END
 $$;
-COMMENT ON FUNCTION hub.set_clearance(name, text, text) IS 'Sets what a hub role, and those made like it, may see of a data class: reveal, mask, token or deny';
+COMMENT ON FUNCTION hub.set_clearance(name, text, text) IS 'Sets what a hub role, and those made like it, may see of a data class: reveal, mask, token or deny. To raise one, a member needs an approval of the action change_clearance with the parameters role, data_class and level';
 GRANT EXECUTE ON FUNCTION hub.set_clearance(name, text, text) TO hub_admin;

@@ -29,8 +29,6 @@ PG_FUNCTION_INFO_V1(hub_whoami);
 PG_FUNCTION_INFO_V1(hub_require_admin);
 PG_FUNCTION_INFO_V1(hub_sees_configuration);
 
-void		(*identity_audit_authentication) (const IdentityAttempt *attempt) = NULL;
-
 /* Identity of a direct login, made anew on each call: it is a few words */
 static Identity login_identity;
 

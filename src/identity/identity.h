@@ -50,22 +50,10 @@ typedef struct IdentityScope
 } IdentityScope;
 
 /*
- * What an attempt to authenticate came to. reason is a keyword for the audit
- * (NULL when accepted); member_id is 0 until the signature has named one.
+ * Records an attempt to authenticate, refused ones too, so that the record
+ * survives the error; filled by hub/. details is JSON text.
  */
-typedef struct IdentityAttempt
-{
-	const char *reason;
-	int32		member_id;
-	const char *purpose;		/* or NULL */
-	const uint8 *token_id;		/* IDENTITY_TOKEN_ID_BYTES, or NULL */
-} IdentityAttempt;
-
-/*
- * Records an attempt, refused ones too, so that the record survives the error;
- * filled by hub/. May raise an error: then nobody gets in.
- */
-extern void (*identity_audit_authentication) (const IdentityAttempt *attempt);
+extern void (*identity_audit_authentication) (const char *details);
 
 extern void identity_init(void);
 

@@ -166,7 +166,7 @@ snapshot_sees(const BlockSnapshot *snapshot, uint64 xid)
 
 /* Does a block see an event's xid? Origins before its own are over: it sees all of them */
 bool
-block_sees(const Block *block, uint64 xid)
+block_sees(const AuditBlock *block, uint64 xid)
 {
 	if (xid < block->xid_base)
 		return true;
@@ -175,7 +175,7 @@ block_sees(const Block *block, uint64 xid)
 
 /* Read a block into memory of the current context; false when a column makes no sense */
 bool
-block_read(HeapTuple tuple, TupleDesc tupdesc, Block *block)
+block_read(HeapTuple tuple, TupleDesc tupdesc, AuditBlock *block)
 {
 	bool		isnull;
 	Datum		nodes;
@@ -212,7 +212,7 @@ block_read(HeapTuple tuple, TupleDesc tupdesc, Block *block)
 
 /* Read the one block of a result; false when there is none */
 static bool
-read_result(Block *block)
+read_result(AuditBlock *block)
 {
 	if (SPI_processed == 0)
 		return false;
@@ -226,7 +226,7 @@ read_result(Block *block)
 
 /* Read the last block; false when there is none */
 bool
-block_last(Block *block)
+block_last(AuditBlock *block)
 {
 	char		query[1024];
 
@@ -238,7 +238,7 @@ block_last(Block *block)
 
 /* Read a block by its number; false when it does not exist */
 bool
-block_by_number(int64 number, Block *block)
+block_by_number(int64 number, AuditBlock *block)
 {
 	char		query[1024];
 	Oid			types[1] = {INT8OID};
@@ -261,7 +261,7 @@ append_hash(StringInfo buf, const MerkleHash *hash)
 
 /* Append the header of a block; see block.h */
 void
-block_header(const Block *block, StringInfo buf)
+block_header(const AuditBlock *block, StringInfo buf)
 {
 	appendStringInfo(buf, "customer_hub/block/v1\n" INT64_FORMAT "\n%d\n" UINT64_FORMAT "\n%s\n"
 					 UINT64_FORMAT "\n" UINT64_FORMAT "\n" INT64_FORMAT "\n",

@@ -53,7 +53,7 @@ typedef struct BlockSnapshot
 	uint64	   *xip;			/* in progress, ascending */
 } BlockSnapshot;
 
-typedef struct Block
+typedef struct AuditBlock
 {
 	int64		number;
 	int32		origin;
@@ -71,7 +71,7 @@ typedef struct Block
 	int			node_count;
 	MerkleHash *nodes;			/* nodes[0] is the leaf hash of the header */
 	char	   *checkpoint;		/* signed note over the log that ends with this block */
-} Block;
+} AuditBlock;
 
 /* A row of hub.audit_transaction as it is read and hashed */
 typedef struct TransactionRow
@@ -85,13 +85,13 @@ typedef struct TransactionRow
 extern const char block_columns[];
 extern const char transaction_columns[];
 
-extern bool block_read(HeapTuple tuple, TupleDesc tupdesc, Block *block);
-extern bool block_last(Block *block);
-extern bool block_by_number(int64 number, Block *block);
-extern void block_header(const Block *block, StringInfo buf);
+extern bool block_read(HeapTuple tuple, TupleDesc tupdesc, AuditBlock *block);
+extern bool block_last(AuditBlock *block);
+extern bool block_by_number(int64 number, AuditBlock *block);
+extern void block_header(const AuditBlock *block, StringInfo buf);
 
 extern bool block_parse_snapshot(const char *text, BlockSnapshot *snapshot);
-extern bool block_sees(const Block *block, uint64 xid);
+extern bool block_sees(const AuditBlock *block, uint64 xid);
 
 /* Canonical bytes of a transaction row, after a byte for the leaf's prefix */
 extern void block_encode_transaction(HeapTuple tuple, TupleDesc tupdesc, StringInfo buf,

@@ -150,7 +150,7 @@ Datum
 hub_audit_checkpoint(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Block		block;
+	AuditBlock	block;
 	text	   *result = NULL;
 
 	SPI_connect();

@@ -103,7 +103,7 @@ collect_transaction(HeapTuple tuple, TupleDesc tupdesc, void *arg)
  * sees it all later ones do.
  */
 static bool
-find_block(uint64 xid, int64 last_number, Block *block)
+find_block(uint64 xid, int64 last_number, AuditBlock *block)
 {
 	int64		low = 0;
 	int64		high = last_number + 1;
@@ -178,9 +178,9 @@ hub_audit_proof(PG_FUNCTION_ARGS)
 	uint64		xid = DatumGetUInt64(PG_GETARG_DATUM(0));
 	int32		ordinal = PG_GETARG_INT32(1);
 	MemoryContext caller = CurrentMemoryContext;
-	Block		last;
-	Block		block;
-	Block		before;
+	AuditBlock	last;
+	AuditBlock	block;
+	AuditBlock	before;
 	const BlockSnapshot *before_snapshot = NULL;
 	Wanted		event;
 	Wanted		transaction;
@@ -239,8 +239,8 @@ hub_audit_consistency(PG_FUNCTION_ARGS)
 	int64		old_size = PG_GETARG_INT64(0);
 	int64		new_size = PG_GETARG_INT64(1);
 	MemoryContext caller = CurrentMemoryContext;
-	Block		old_block;
-	Block		new_block;
+	AuditBlock	old_block;
+	AuditBlock	new_block;
 	StringInfoData json;
 	MerkleHash	path[MERKLE_LEVELS * 2];
 	int			count;

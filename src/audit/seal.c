@@ -132,7 +132,7 @@ bytes_datum(const void *bytes, Size len)
 
 /* Append a header to the log and write its block */
 static void
-write_block(Block *block)
+write_block(AuditBlock *block)
 {
 	Oid			types[14] = {INT8OID, INT4OID, INT8OID, TEXTOID, XID8OID, XID8OID, INT8OID,
 		BYTEAOID, INT8OID, BYTEAOID, BYTEAOID, TIMESTAMPTZOID, BYTEAOID, TEXTOID};
@@ -185,10 +185,10 @@ write_block(Block *block)
  * block is made, except to close an origin.
  */
 static bool
-seal_block(const Block *last, int32 origin, uint64 xid_base, char *snapshot_text, bool closing)
+seal_block(const AuditBlock *last, int32 origin, uint64 xid_base, char *snapshot_text, bool closing)
 {
 	const BlockSnapshot *before = last && last->xid_base == xid_base ? &last->snapshot : NULL;
-	Block		block;
+	AuditBlock	block;
 	Leaves		events;
 	Leaves		transactions;
 
@@ -232,7 +232,7 @@ current_snapshot(void)
 
 /* Say which origin the next block is of, by its base */
 static uint64
-next_base(const Block *last)
+next_base(const AuditBlock *last)
 {
 	if (last == NULL)
 		return 0;
@@ -259,7 +259,7 @@ seal_run(void)
 	if (event_origin_is_current(NULL))
 	{
 		uint64		current_base = event_xid_base();
-		Block		last;
+		AuditBlock	last;
 		bool		has_last;
 		uint64		base;
 		int32		origin;

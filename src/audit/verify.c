@@ -48,7 +48,7 @@ typedef struct OpenBlock
 {
 	struct OpenBlock *next;
 	MemoryContext context;
-	Block		block;
+	AuditBlock	block;
 	bool		broken;			/* something in it is reported already */
 	MerkleRange events;
 	MerkleRange transactions;
@@ -153,7 +153,7 @@ stream_xid(Stream *stream)
 static void
 check_header(Verification *v, OpenBlock *open, bool readable)
 {
-	Block	   *block = &open->block;
+	AuditBlock *block = &open->block;
 	int64		expected = (int64) v->log.size;
 	StringInfoData header;
 	MerkleHash	leaf;
@@ -255,7 +255,7 @@ load_block(Verification *v)
 static void
 finish_block(Verification *v, OpenBlock *open)
 {
-	Block	   *block = &open->block;
+	AuditBlock *block = &open->block;
 	MerkleHash	root;
 
 	if (!open->broken)

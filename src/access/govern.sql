@@ -28,7 +28,7 @@ COMMENT ON FUNCTION hub.classify(regclass, name, text) IS
 'States the data class of a column that is not encrypted; an encrypted column states its own in its type. Needs ownership of the table or a hub administrator.';
 
 CREATE FUNCTION hub.acts_as(role pg_catalog.name) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE COST 4 AS 'MODULE_PATHNAME', 'hub_acts_as';
+	LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE COST 2.3 SUPPORT hub.acts_as_support AS 'MODULE_PATHNAME', 'hub_acts_as';
 COMMENT ON FUNCTION hub.acts_as(name) IS
 'True while the identity of the transaction behaves like this default hub role and the current user is the member''s own role or login. Each row policy asks it, so that a role that is not the member''s shows no rows.';
 

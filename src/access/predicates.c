@@ -41,6 +41,7 @@ PG_FUNCTION_INFO_V1(hub_in_regions_support);
 PG_FUNCTION_INFO_V1(hub_in_lines_support);
 PG_FUNCTION_INFO_V1(hub_in_teams_support);
 PG_FUNCTION_INFO_V1(hub_is_me_support);
+PG_FUNCTION_INFO_V1(hub_acts_as_support);
 
 /* Is a value in a sorted array? */
 static inline bool
@@ -373,4 +374,16 @@ hub_is_me_support(PG_FUNCTION_ARGS)
 	else if (IsA(request, SupportRequestSelectivity))
 		result = selectivity((SupportRequestSelectivity *) request, "my_member_id", false);
 	PG_RETURN_POINTER(result);
+}
+
+/* Support function of hub.acts_as(): whoever has rows to see is who the policy is for */
+Datum
+hub_acts_as_support(PG_FUNCTION_ARGS)
+{
+	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+
+	if (!IsA(request, SupportRequestSelectivity))
+		PG_RETURN_POINTER(NULL);
+	((SupportRequestSelectivity *) request)->selectivity = 1.0;
+	PG_RETURN_POINTER(request);
 }

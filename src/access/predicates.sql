@@ -36,21 +36,25 @@ CREATE FUNCTION hub.is_me_support(internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'hub_is_me_support' LANGUAGE C STRICT;
 COMMENT ON FUNCTION hub.is_me_support(internal) IS 'planner support for hub.is_me()';
 
--- Not STRICT: without a value the answer is false, not unknown. COST 2, so that
--- a query's own leakproof comparisons, which cost 1, come first.
+CREATE FUNCTION hub.acts_as_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'hub_acts_as_support' LANGUAGE C STRICT;
+COMMENT ON FUNCTION hub.acts_as_support(internal) IS 'planner support for hub.acts_as()';
+
+-- Not STRICT: without a value the answer is false, not unknown. COST 1.1, so
+-- that a query's own leakproof comparisons, which cost 1, come first.
 CREATE FUNCTION hub.in_regions(hub.region) RETURNS boolean
-	AS 'MODULE_PATHNAME', 'hub_in_regions' LANGUAGE C STABLE LEAKPROOF PARALLEL SAFE COST 2
+	AS 'MODULE_PATHNAME', 'hub_in_regions' LANGUAGE C STABLE LEAKPROOF PARALLEL SAFE COST 1.1
 	SUPPORT hub.in_regions_support;
 COMMENT ON FUNCTION hub.in_regions(hub.region) IS 'does the current member work in this region? for row policies; false without identity';
 CREATE FUNCTION hub.in_lines(integer) RETURNS boolean
-	AS 'MODULE_PATHNAME', 'hub_in_lines' LANGUAGE C STABLE LEAKPROOF PARALLEL SAFE COST 2
+	AS 'MODULE_PATHNAME', 'hub_in_lines' LANGUAGE C STABLE LEAKPROOF PARALLEL SAFE COST 1.1
 	SUPPORT hub.in_lines_support;
 COMMENT ON FUNCTION hub.in_lines(integer) IS 'does the current member work for this business line? for row policies; false without identity';
 CREATE FUNCTION hub.in_teams(integer) RETURNS boolean
-	AS 'MODULE_PATHNAME', 'hub_in_teams' LANGUAGE C STABLE LEAKPROOF PARALLEL SAFE COST 2
+	AS 'MODULE_PATHNAME', 'hub_in_teams' LANGUAGE C STABLE LEAKPROOF PARALLEL SAFE COST 1.1
 	SUPPORT hub.in_teams_support;
 COMMENT ON FUNCTION hub.in_teams(integer) IS 'is the current member in this team? null is the pool of unassigned rows, open to agents and managers; for row policies; false without identity';
 CREATE FUNCTION hub.is_me(integer) RETURNS boolean
-	AS 'MODULE_PATHNAME', 'hub_is_me' LANGUAGE C STABLE LEAKPROOF PARALLEL SAFE COST 2
+	AS 'MODULE_PATHNAME', 'hub_is_me' LANGUAGE C STABLE LEAKPROOF PARALLEL SAFE COST 1.1
 	SUPPORT hub.is_me_support;
 COMMENT ON FUNCTION hub.is_me(integer) IS 'is this the current member? for row policies; false without identity';

@@ -17,6 +17,7 @@
 #include "access/export_guard.h"
 #include "access/governed.h"
 #include "access/protect.h"
+#include "access/redact.h"
 #include "access/region_use.h"
 #include "audit/audit.h"
 #include "audit/launcher.h"
@@ -41,6 +42,7 @@ static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static object_access_hook_type next_object_access_hook = NULL;
+static emit_log_hook_type next_emit_log_hook = NULL;
 
 /* Executor runs that enclose the current one; a top-level query runs at 1 */
 static int	executor_depth = 0;
@@ -69,6 +71,7 @@ static void
 hub_executor_start(QueryDesc *query_desc, int eflags)
 {
 	identity_check_expiry();
+	redact_note_identity();
 	export_guard_executor_start(query_desc, eflags, executor_depth);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query_desc, eflags);
@@ -120,6 +123,7 @@ hub_executor_finish(QueryDesc *query_desc)
 
 	executor_depth++;
 	saved_to_client = disclosure_set_to_client(false);
+	redact_note_identity();
 	PG_TRY();
 	{
 		if (next_executor_finish_hook)
@@ -184,6 +188,13 @@ hub_audit_authentication(const char *details)
 	audit_record_surviving(AUDIT_AUTHENTICATION, NULL, details);
 }
 
+static void
+hub_emit_log(ErrorData *edata)
+{
+	if (!redact_log(edata) && next_emit_log_hook)
+		next_emit_log_hook(edata);
+}
+
 /* Put our hooks in front of those that are there, and give each room its start */
 void
 _PG_init(void)
@@ -225,4 +236,6 @@ _PG_init(void)
 	ProcessUtility_hook = hub_process_utility;
 	next_object_access_hook = object_access_hook;
 	object_access_hook = hub_object_access;
+	next_emit_log_hook = emit_log_hook;
+	emit_log_hook = hub_emit_log;
 }

@@ -1,0 +1,169 @@
+/*
+ * redact.c: keep statements and values of those who hold an identity out of the
+ * server log.
+ *
+ * A message that goes to the client as well must reach it unchanged, and there
+ * is one text for both. So the hook puts a copy of the message without its values
+ * in its place, has that written to the log, and puts the original back for the
+ * client. What is left is the format string of the message, the SQLSTATE and the
+ * names of the objects concerned.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "tcop/tcopprot.h"
+#include "utils/elog.h"
+
+#include "access/redact.h"
+#include "foundation/settings.h"
+#include "identity/identity.h"
+
+#define PLACEHOLDER "…"
+
+/*
+ * Once an identity was held, the session stays redacted: statements sent after
+ * an error has ended the identity, within the failed transaction, are no less
+ * telling.
+ */
+static bool held = false;
+
+static bool writing = false;
+
+/* Messages whose values are the server's own */
+static const char *const harmless[] = {
+	"connection ", "disconnection: ", "temporary file: ", "process %d ", "could not send data to client",
+	"could not receive data from client", "unexpected EOF on client connection",
+	"terminating connection", "canceling statement due to ", "replication connection "
+};
+
+/* Remember that there was an identity; called when a statement starts and when it is done */
+void
+redact_note_identity(void)
+{
+	if (!held && identity_present())
+		held = true;
+}
+
+/*
+ * Does the statement carry a token? Recognised by the function's name, whatever
+ * the search_path, and by the first letters of every JWT.
+ */
+static bool
+statement_carries_token(void)
+{
+	const char *statement = debug_query_string;
+
+	if (statement == NULL)
+		return false;
+	if (strstr(statement, "eyJ") != NULL)
+		return true;
+	for (const char *c = statement; *c != '\0'; c++)
+	{
+		if ((*c == 'a' || *c == 'A') && pg_strncasecmp(c, "authenticate", 12) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Are the values of this message the server's own? */
+static bool
+is_harmless(const char *message_id)
+{
+	for (int i = 0; i < lengthof(harmless); i++)
+	{
+		if (strncmp(message_id, harmless[i], strlen(harmless[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Append a format string with a placeholder for each value */
+static void
+append_without_values(StringInfo text, const char *format)
+{
+	while (*format != '\0')
+	{
+		if (*format != '%')
+			appendStringInfoChar(text, *format++);
+		else if (format[1] == '%')
+		{
+			appendStringInfoChar(text, '%');
+			format += 2;
+		}
+		else
+		{
+			/* flags, width, precision and length, then the conversion */
+			format++;
+			format += strspn(format, "-+ #0123456789.*$hlzjtq");
+			if (*format != '\0')
+				format++;
+			appendStringInfoString(text, PLACEHOLDER);
+		}
+	}
+}
+
+/* Write the text of a message that is left when its values are taken out */
+static char *
+message_without_values(const ErrorData *edata)
+{
+	StringInfoData text;
+
+	if (edata->message_id == NULL || strcmp(edata->message_id, "%s") == 0)
+		return pstrdup("message redacted");
+	if (strchr(edata->message_id, '%') == NULL || is_harmless(edata->message_id))
+		return pstrdup(edata->message);
+
+	initStringInfo(&text);
+	if (edata->message != NULL && strncmp(edata->message_id, "duration: ", 10) == 0)
+	{
+		/* how long it took is worth keeping */
+		const char *end = strstr(edata->message, " ms");
+
+		if (end != NULL)
+		{
+			appendBinaryStringInfo(&text, edata->message, end + 3 - edata->message);
+			if (end[3] != '\0')
+				appendStringInfoString(&text, "  statement redacted");
+			return text.data;
+		}
+	}
+	append_without_values(&text, edata->message_id);
+	if (edata->constraint_name != NULL)
+		appendStringInfo(&text, " (constraint \"%s\")", edata->constraint_name);
+	else if (edata->table_name != NULL)
+		appendStringInfo(&text, " (table \"%s\")", edata->table_name);
+	return text.data;
+}
+
+/* Log hook: write what may be written; see redact.h */
+bool
+redact_log(ErrorData *edata)
+{
+	ErrorData	original;
+
+	if (writing || !edata->output_to_server)
+		return false;
+	if (!((held || identity_present()) && settings_redact_log()) && !statement_carries_token())
+		return false;
+
+	original = *edata;
+	edata->message = message_without_values(&original);
+	edata->detail = NULL;
+	edata->detail_log = NULL;
+	edata->hint = NULL;
+	edata->context = NULL;
+	edata->internalquery = NULL;
+	edata->hide_stmt = true;
+	edata->hide_ctx = true;
+	edata->output_to_client = false;
+
+	/* the message is on top of the error stack: this writes the copy to the log */
+	writing = true;
+	EmitErrorReport();
+	writing = false;
+
+	pfree(edata->message);
+	*edata = original;
+	edata->output_to_server = false;
+	return true;
+}

@@ -1,0 +1,19 @@
+/*
+ * redact.h: keep statements and values of those who hold an identity out of the
+ * server log.
+ */
+#ifndef CUSTOMER_HUB_REDACT_H
+#define CUSTOMER_HUB_REDACT_H
+
+#include "postgres.h"
+
+/* Hooks, dispatched by hub/: at executor start and finish */
+extern void redact_note_identity(void);
+
+/*
+ * Log hook. Returns true when the message has been written to the log already, without
+ * what it must not tell; the caller then leaves it alone.
+ */
+extern bool redact_log(ErrorData *edata);
+
+#endif							/* CUSTOMER_HUB_REDACT_H */

@@ -12,6 +12,9 @@
  */
 extern void (*access_record_denied) (const char *details);
 
+/* Record the refusal of an attempt on a relation */
+extern void access_record_attempt(const char *attempt, Oid relid);
+
 /* Record rows that were handed out by hub.export(), rolled back or not */
 extern void (*access_record_export) (const char *details);
 

@@ -158,9 +158,7 @@ refuse_copy(const char *what, Oid relid)
 {
 	char	   *name = relation_name(relid);
 
-	if (access_record_denied != NULL)
-		access_record_denied(psprintf("{\"attempt\": \"copy_out\", \"command\": \"%s\", \"relation_oid\": %u}",
-									  what, relid));
+	access_record_attempt(what, relid);
 	ereport(ERROR,
 			(errcode(ERRCODE_CH_EXPORT_REFUSED),
 			 errmsg("%s is refused: it would copy rows of governed relation \"%s\"", what, name),

@@ -27,6 +27,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "access/access.h"
 #include "access/govern.h"
 #include "access/governed.h"
 #include "access/protect.h"
@@ -65,6 +66,7 @@ static void refuse(const char *what, const char *name, Oid relid, const char *hi
 static void
 refuse(const char *what, const char *name, Oid relid, const char *hint)
 {
+	access_record_attempt(what, relid);
 	if (name != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_PROTECTED_OBJECT),

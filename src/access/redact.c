@@ -109,7 +109,7 @@ message_without_values(const ErrorData *edata)
 	StringInfoData text;
 
 	if (edata->message_id == NULL || strcmp(edata->message_id, "%s") == 0)
-		return pstrdup("message redacted");
+		return psprintf("message redacted (SQLSTATE %s)", unpack_sql_state(edata->sqlerrcode));
 	if (strchr(edata->message_id, '%') == NULL || is_harmless(edata->message_id))
 		return pstrdup(edata->message);
 

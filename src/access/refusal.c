@@ -4,8 +4,11 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 
 #include "access/access.h"
 #include "foundation/compat.h"
@@ -15,6 +18,24 @@ void		(*access_record_denied) (const char *details) = NULL;
 void		(*access_record_export) (const char *details) = NULL;
 
 PG_FUNCTION_INFO_V1(hub_deny);
+
+/* Record the refusal of an attempt on a relation */
+void
+access_record_attempt(const char *attempt, Oid relid)
+{
+	StringInfoData details;
+
+	if (access_record_denied == NULL)
+		return;
+	initStringInfo(&details);
+	appendStringInfoString(&details, "{\"attempt\": ");
+	escape_json(&details, attempt);
+	appendStringInfoString(&details, ", \"relation\": ");
+	escape_json(&details, quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+													 get_rel_name(relid)));
+	appendStringInfoChar(&details, '}');
+	access_record_denied(details.data);
+}
 
 /* hub.deny(code, message, hint, details): raise an error whose record survives it */
 Datum

@@ -14,6 +14,7 @@
 #include "tcop/utility.h"
 #include "utils/guc.h"
 
+#include "access/access.h"
 #include "access/export_guard.h"
 #include "access/governed.h"
 #include "access/protect.h"
@@ -195,6 +196,18 @@ hub_emit_log(ErrorData *edata)
 		next_emit_log_hook(edata);
 }
 
+static void
+hub_record_denied(const char *details)
+{
+	audit_record_surviving(AUDIT_DENIED, NULL, details);
+}
+
+static void
+hub_record_export(const char *details)
+{
+	audit_record_surviving(AUDIT_EXPORT, NULL, details);
+}
+
 /* Put our hooks in front of those that are there, and give each room its start */
 void
 _PG_init(void)
@@ -214,6 +227,8 @@ _PG_init(void)
 	encrypted_init();
 	governed_init();
 	export_guard_init();
+	access_record_denied = hub_record_denied;
+	access_record_export = hub_record_export;
 	region_use_init();
 	audit_init();
 	reveal_init();

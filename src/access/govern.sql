@@ -143,7 +143,7 @@ END
 $$;
 COMMENT ON FUNCTION hub.check_key_column(regclass, text, name, regtype[]) IS 'Refuses a column that cannot serve hub.govern() for a purpose; engine only';
 
--- Step 1: check, register, install triggers; row security of a relation that is
+-- Step 1: check, register, install the sealing trigger; row security of a relation that is
 -- governed already is lifted for its owner until step 3, under the same lock.
 CREATE FUNCTION hub.govern_structure(
 	target pg_catalog.regclass, subject pg_catalog.name, region pg_catalog.name,
@@ -208,11 +208,9 @@ BEGIN
 		EXECUTE format('CREATE TRIGGER zz_hub_seal BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION hub.seal_row()', target);
 	END IF;
 	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER zz_hub_seal', target);
-	PERFORM hub.install_audit(target);
-	PERFORM hub.guard_holds(target);
 END
 $$;
-COMMENT ON FUNCTION hub.govern_structure(regclass, name, name, name, name, name) IS 'Step of hub.govern(): checks, registers and installs triggers; engine only';
+COMMENT ON FUNCTION hub.govern_structure(regclass, name, name, name, name, name) IS 'Step of hub.govern(): checks, registers and installs the sealing trigger; engine only';
 
 -- Step 2, run as the owner of the table: an UPDATE that sends the rows with
 -- unbound values through the sealing trigger; null when no column is encrypted.
@@ -229,7 +227,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.binding_statement(regclass) IS 'Step of hub.govern(): the UPDATE that binds encrypted values to their data subjects; engine only';
 
--- Step 3: row security and what statement triggers do, on the relation and its
+-- Step 3: row security, the other triggers and the audit, on the relation and its
 -- partitions. Also run for a table that has become a partition.
 CREATE FUNCTION hub.govern_rows(target pg_catalog.regclass) RETURNS pg_catalog.void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -247,6 +245,13 @@ BEGIN
 		END IF;
 		EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', part);
 	END LOOP;
+	-- after the binding, so that the baseline shows rows as they are from now on
+	IF target = governed.relation THEN
+		PERFORM hub.install_audit(target);
+		PERFORM hub.guard_holds(target);
+	ELSE
+		PERFORM hub.audit_baseline(target);
+	END IF;
 	-- members of a country find rows of its subdivisions by this
 	IF governed.region_column IS NOT NULL THEN
 		EXECUTE format('SELECT hub.note_region(r) FROM (SELECT DISTINCT %I FROM %s) s (r)', governed.region_column, target);

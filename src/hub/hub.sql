@@ -32,6 +32,8 @@ GRANT EXECUTE ON FUNCTION hub.builtin_data_classes() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.authenticate(text), hub.whoami(), hub.sees_configuration() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.in_regions(hub.region), hub.in_lines(int), hub.in_teams(int), hub.is_me(int) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.my_regions(), hub.my_lines(), hub.my_teams(), hub.my_member_id() TO PUBLIC;
+-- who creates a partition of a governed table gets copies of its triggers
+GRANT EXECUTE ON FUNCTION hub.seal_row(), hub.audit_row(), hub.refuse_held_row() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.acts_as(name), hub.is_unbound("any") TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.govern(regclass, name, name, name, name, name), hub.classify(regclass, name, text) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.wait_for_audit() TO PUBLIC;

@@ -130,6 +130,7 @@ install_packages() {
         need "postgresql-$major-pgtap" has_extension pgtap
         need libtap-parser-sourcehandler-pgtap-perl command -v pg_prove
         need libipc-run-perl perl -MIPC::Run -e 1
+        need python3 command -v python3
         ;;
     bench)
         need "postgresql-$major-pgaudit" has_extension pgaudit

@@ -1,0 +1,169 @@
+-- audit_tampering_is_found: a superuser can change the tables of the audit trail;
+-- hub.verify_audit() finds it, and names what was done. It runs here as a member of
+-- hub_compliance. No transaction around this file, since sealing needs commits; each
+-- change is rolled back after it was found.
+SELECT plan(28);
+
+CREATE ROLE clara LOGIN;
+SELECT hub.add_member('clara', 'hub_compliance', 'clara', '{DE}', '{1}', '{1}') \g /dev/null
+
+-- three sealed blocks of one transaction with three events each, then an unsealed tail
+SELECT hub.record_event('config', NULL, jsonb_build_object('n', n)) FROM generate_series(1, 3) n \g /dev/null
+CALL hub.seal_audit();
+SELECT hub.record_event('config', NULL, jsonb_build_object('n', n)) FROM generate_series(4, 6) n \g /dev/null
+CALL hub.seal_audit();
+SELECT hub.record_event('config', NULL, jsonb_build_object('n', n)) FROM generate_series(7, 9) n \g /dev/null
+CALL hub.seal_audit();
+SELECT max(block_no) AS last, max(block_no) - 1 AS middle FROM hub.audit_block \gset
+SELECT xid AS xid FROM hub.audit_event WHERE details ->> 'n' = '5' \gset
+
+SELECT ok(:last >= 2, 'there are sealed blocks');
+SET ROLE hub_compliance;
+SELECT is_empty('SELECT * FROM hub.verify_audit()', 'nothing is wrong with an untouched trail');
+RESET ROLE;
+
+-- what a superuser does to get past the refusing triggers
+SET session_replication_role = replica;
+
+-- found as (kind, block, ordinal) in order
+CREATE FUNCTION public.found() RETURNS text LANGUAGE sql SECURITY INVOKER AS $$
+	SELECT coalesce(string_agg(format('%s %s %s', kind, block_no, ordinal), ', ' ORDER BY block_no, kind, ordinal), '')
+	FROM hub.verify_audit()
+$$;
+
+BEGIN;
+UPDATE hub.audit_event SET details = '{"n": 50}' WHERE details ->> 'n' = '5';
+SET ROLE hub_compliance;
+SELECT is(count(*), 1::bigint, 'compliance sees a change') FROM hub.verify_audit();
+RESET ROLE;
+SELECT is(public.found(), format('event %s 2', :middle), 'changed details of an event');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_event SET kind = 'consent' WHERE details ->> 'n' = '5';
+SELECT is(public.found(), format('event %s 2', :middle), 'a changed kind');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_event SET subject = gen_random_uuid() WHERE details ->> 'n' = '5';
+SELECT is(public.found(), format('event %s 2', :middle), 'a changed subject');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_event SET recorded_at = recorded_at - interval '1 us' WHERE details ->> 'n' = '5';
+SELECT is(public.found(), format('event %s 2', :middle), 'a changed time');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_event SET tag = decode(md5('x'), 'hex') WHERE details ->> 'n' = '5';
+SELECT is(public.found(), format('event %s 2', :middle), 'a changed tag');
+ROLLBACK;
+
+BEGIN;
+DELETE FROM hub.audit_event WHERE details ->> 'n' = '5';
+SELECT is(public.found(), format('event %s 2', :middle), 'a deleted event');
+ROLLBACK;
+
+BEGIN;
+DELETE FROM hub.audit_event WHERE details ->> 'n' = '6';
+SELECT is(public.found(), format('event %s 3', :middle), 'a deleted event at the end of its transaction');
+ROLLBACK;
+
+BEGIN;
+INSERT INTO hub.audit_event SELECT xid, 4, recorded_at, kind, relation, operation, subject, row_key, changed, sealed, details, tag
+FROM hub.audit_event WHERE details ->> 'n' = '5';
+SELECT is(public.found(), format('event %s 4', :middle), 'an inserted event');
+ROLLBACK;
+
+BEGIN;
+INSERT INTO hub.audit_event SELECT * FROM hub.audit_event WHERE details ->> 'n' = '5';
+SELECT is(public.found(), format('event %s 2', :middle), 'a doubled event');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_event SET ordinal = 5 - ordinal WHERE xid = :'xid' AND ordinal IN (2, 3);
+SELECT is(public.found(), format('event %s 2, event %1$s 3', :middle), 'two events in the other order');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_event SET xid = (SELECT max(xid) FROM hub.audit_event), ordinal = ordinal + 3 WHERE xid = :'xid';
+SELECT ok(public.found() ~ format('transaction %s .*event %s 4', :middle, :last), 'events moved to another transaction');
+ROLLBACK;
+
+BEGIN;
+DELETE FROM hub.audit_event WHERE xid = :'xid';
+SELECT is(public.found(), format('transaction %s ', :middle), 'all events of a transaction deleted');
+ROLLBACK;
+
+BEGIN;
+DELETE FROM hub.audit_transaction WHERE xid = :'xid';
+SELECT is(public.found(), format('transaction %s ', :middle), 'a deleted transaction row');
+ROLLBACK;
+
+BEGIN;
+DELETE FROM hub.audit_event WHERE xid = :'xid';
+DELETE FROM hub.audit_transaction WHERE xid = :'xid';
+SELECT is(public.found(), format('block %s , block %1$s ', :middle), 'a transaction deleted as if it had never been');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_transaction SET login = 'somebody' WHERE xid = :'xid';
+SELECT is(public.found(), format('block %s ', :middle), 'a transaction laid at somebody else''s door');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_transaction SET event_count = 2 WHERE xid = :'xid';
+SELECT is(public.found(), format('transaction %s ', :middle), 'a changed count');
+ROLLBACK;
+
+BEGIN;
+DELETE FROM hub.audit_event WHERE xid = :'xid';
+DELETE FROM hub.audit_transaction WHERE xid = :'xid';
+UPDATE hub.audit_block SET event_count = 0, transaction_count = 0, event_root = hub.merkle_root('{}'),
+	transaction_root = hub.merkle_root('{}') WHERE block_no = :middle;
+SELECT is(public.found(), format('header %s , log %1$s ', :middle), 'a block made to fit a deleted transaction');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_block SET sealed_at = sealed_at + interval '1 day' WHERE block_no = :middle;
+SELECT is(public.found(), format('header %s , log %1$s ', :middle), 'a changed header');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_block SET nodes = decode(repeat('00', octet_length(nodes)), 'hex') WHERE block_no = :middle;
+SELECT is(public.found(), format('header %s , header %s ', :middle, :last), 'changed nodes of the log');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_block SET checkpoint = replace(checkpoint, E'\n\n', E'0\n\n') WHERE block_no = :middle;
+SELECT is(public.found(), format('log %s ', :middle), 'a changed checkpoint');
+ROLLBACK;
+
+BEGIN;
+DELETE FROM hub.audit_block WHERE block_no = :middle;
+SELECT is(public.found() ~ format('log %s ', :last), true, 'a deleted block');
+ROLLBACK;
+
+BEGIN;
+DELETE FROM hub.audit_event WHERE xid = (SELECT max(xid) FROM hub.audit_event);
+DELETE FROM hub.audit_transaction WHERE xid = (SELECT max(xid) FROM hub.audit_transaction);
+DELETE FROM hub.audit_block WHERE block_no = :last;
+SELECT is(public.found(), format('log %s ', :last), 'the end cut off, while the server is up');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_block SET block_no = block_no + 100 WHERE block_no = :last;
+UPDATE hub.audit_block SET block_no = :last WHERE block_no = :middle;
+UPDATE hub.audit_block SET block_no = :middle WHERE block_no = :last + 100;
+SELECT ok(public.found() ~ format('^header %s', :middle), 'two blocks in the other order');
+ROLLBACK;
+
+-- the tail that is not sealed yet goes by its tags
+SELECT hub.record_event('config', NULL, '{"n": 10}') \g /dev/null
+BEGIN;
+UPDATE hub.audit_event SET details = '{"n": 11}' WHERE details ->> 'n' = '10';
+SELECT ok(public.found() ~ '^event .* 1$|^event  1$', 'a changed event of the tail');
+ROLLBACK;
+
+SELECT is(public.found(), '', 'and nothing is wrong after all');
+SELECT * FROM finish();

@@ -1,0 +1,2 @@
+SELECT hub.approve(1);
+SELECT count(*) FROM hub.export(1);

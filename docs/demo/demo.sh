@@ -1,0 +1,48 @@
+#!/bin/sh
+# The hub from end to end. Run it with:  sh test/run.sh demo
+#
+# Each chapter is a file of psql, run by the login that its heading names. What
+# comes out is compared with demo.out by  sh test/run.sh test.
+set -eu
+cd "$(dirname "$0")"
+export PGOPTIONS='-c client_min_messages=warning'
+
+# Run a chapter as a login; an error is part of the story
+chapter() {
+    login=$1
+    file=$2
+    shift 2
+    printf '\n=== %s\n\n' "$*"
+    psql -X -q -a -U "$login" -v VERBOSITY=terse -v SHOW_CONTEXT=never -P pager=off -P null='-' -f "$file" 2>&1 |
+        sed "s/^psql:$file:[0-9]*: //"
+}
+
+owner=${PGUSER:-postgres}
+
+chapter "$owner" 1-hub.sql     "1. A DBA creates the hub, its people and its channel accounts"
+chapter gateway  2-traffic.sql "2. The gateway delivers what the channels sent, some of it twice"
+chapter mia      3-merge.sql   "3. A manager finds that four customers are one person"
+for login in alice sam mia bot stranger "$owner"; do
+    chapter "$login" 4-view.sql "4. One query, asked by $login"
+done
+chapter sam      5-portrait.sql "5. The portrait of one customer, as sales sees it"
+chapter alice    6-copy.sql     "6. An agent tries to take the data along"
+chapter alice    7-request.sql  "7. She asks for an export instead"
+chapter alice    8-self.sql     "8. She cannot approve it herself"
+chapter cora     9-approve.sql  "9. Somebody else can"
+chapter alice    10-export.sql  "10. The export runs, once"
+chapter cora     11-viewed.sql  "11. Compliance asks who saw the customer"
+chapter "$owner" 12-tamper.sql  "12. A superuser edits the audit trail, and it shows"
+chapter carl     13-plan.sql    "13. The customer asks to be forgotten: plan and request"
+chapter cora     14-erase.sql   "14. A second person approves; the erasure runs"
+for login in alice sam "$owner"; do
+    chapter "$login" 15-after.sql "15. What is left, asked by $login"
+done
+
+printf '\n=== 16. A fresh dump, searched for what was said and by whom\n\n'
+dump=$(mktemp)
+trap 'rm -f "$dump"' EXIT
+pg_dump -f "$dump"
+for word in Lindqvist nora.lindqvist 15112345678 noralindq sofa Lindenallee; do
+    printf '%s: %s\n' "$word" "$(grep -ic "$word" "$dump" || true)"
+done

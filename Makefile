@@ -55,6 +55,7 @@ ROOM_SQL = \
 	src/channels/crm.sql \
 	src/channels/accounts.sql \
 	src/channels/ingest.sql \
+	src/channels/customer.sql \
 	src/channels/outbox.sql \
 	src/hub/hub.sql
 

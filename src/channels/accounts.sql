@@ -12,6 +12,10 @@ END
 $$;
 COMMENT ON FUNCTION hub.require_crm() IS 'Raises an error with a hint unless hub.create_hub() has run; engine only';
 
+CREATE FUNCTION hub.seal_secret(secret text) RETURNS bytea
+	LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'hub_seal_secret';
+COMMENT ON FUNCTION hub.seal_secret(text) IS 'Seals the secret of a channel account; engine only';
+
 CREATE FUNCTION hub.add_business_line(name text) RETURNS int
 	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -81,7 +85,7 @@ BEGIN
 	VALUES (add_channel_account.channel, add_channel_account.external_id, add_channel_account.region,
 		add_channel_account.line_id, add_channel_account.team_id,
 		coalesce(add_channel_account.threading, CASE add_channel_account.channel WHEN 'email' THEN 'reply' ELSE 'open' END),
-		add_channel_account.quiet_after, nullif(add_channel_account.secret, ''))
+		add_channel_account.quiet_after, hub.seal_secret(nullif(add_channel_account.secret, '')))
 	RETURNING account_id INTO id;
 	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'add_channel_account', 'account', id,
 		'channel', add_channel_account.channel, 'signed', nullif(add_channel_account.secret, '') IS NOT NULL));
@@ -100,7 +104,7 @@ BEGIN
 	PERFORM hub.require_admin('change a channel account');
 	PERFORM hub.require_crm();
 	IF set_channel_account.secret IS NOT NULL THEN
-		UPDATE crm.channel_account a SET secret = nullif(set_channel_account.secret, '') WHERE a.account_id = account;
+		UPDATE crm.channel_account a SET secret = hub.seal_secret(nullif(set_channel_account.secret, '')) WHERE a.account_id = account;
 	END IF;
 	UPDATE crm.channel_account a SET active = coalesce(set_channel_account.active, a.active) WHERE a.account_id = account;
 	IF NOT FOUND THEN

@@ -33,7 +33,7 @@ BEGIN
 		team_id int REFERENCES crm.team,
 		threading text NOT NULL CHECK (threading IN ('open', 'single', 'reply')),
 		quiet_after interval,
-		secret hub.encrypted_text,
+		secret bytea,
 		active boolean NOT NULL DEFAULT true,
 		created_at timestamptz NOT NULL DEFAULT now(),
 		UNIQUE (channel, external_id)
@@ -42,7 +42,7 @@ BEGIN
 	COMMENT ON COLUMN crm.channel_account.external_id IS 'What the channel calls the account: phone number id, bot name, mailbox, site';
 	COMMENT ON COLUMN crm.channel_account.threading IS 'open: go on with the newest conversation that is not resolved; single: one conversation for ever; reply: go on with the conversation that is replied to';
 	COMMENT ON COLUMN crm.channel_account.quiet_after IS 'Open a new conversation when the last one has been quiet for so long';
-	COMMENT ON COLUMN crm.channel_account.secret IS 'What the channel signs its webhooks with; sealed, and shown to nobody';
+	COMMENT ON COLUMN crm.channel_account.secret IS 'What the channel signs its webhooks with; sealed by hub.seal_secret() and shown to nobody';
 
 	-- the person
 	CREATE TABLE crm.customer (
@@ -419,7 +419,7 @@ BEGIN
 		crm.message_revision, crm.delivery_event, crm.outbox, crm.pending_ref, crm.assignment_log,
 		crm.merge_log, crm.merge_suggestion TO hub_compliance;
 
-	GRANT SELECT ON crm.customer, crm.identity, crm.tag, crm.conversation, crm.message,
+	GRANT SELECT ON crm.customer, crm.identity, crm.tag, crm.note, crm.conversation, crm.message,
 		crm.message_revision, crm.delivery_event TO hub_ai_agent;
 END
 $$;

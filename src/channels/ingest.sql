@@ -29,9 +29,9 @@ CREATE FUNCTION hub.phone_if_valid(address text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_phone_if_valid';
 COMMENT ON FUNCTION hub.phone_if_valid(text) IS 'The number in E.164, a missing plus sign put before it; NULL when it is none';
 
-CREATE FUNCTION hub.check_signature(channel text, secret hub.encrypted_text, raw bytea, signature text) RETURNS boolean
+CREATE FUNCTION hub.check_signature(channel text, secret bytea, raw bytea, signature text) RETURNS boolean
 	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'hub_check_signature';
-COMMENT ON FUNCTION hub.check_signature(text, hub.encrypted_text, bytea, text) IS
+COMMENT ON FUNCTION hub.check_signature(text, bytea, bytea, text) IS
 'Whether a signature fits the raw bytes of a webhook body, compared in constant time: sha256=HEX for WhatsApp, Messenger and Instagram,
 base64 for LINE, mixdesk_sign: for Mixdesk; the other channels send the secret itself. Engine only';
 
@@ -72,34 +72,46 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.address_scope(hub.account_scope, text) IS 'Where an address means something: in one account, or (empty) on the whole channel; engine only';
 
-CREATE FUNCTION hub.event_addresses(scope hub.account_scope, event hub.channel_event,
-	OUT ordinal int, OUT kind text, OUT address text, OUT typed boolean) RETURNS SETOF record
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+CREATE TYPE hub.event_address AS (
+	ordinal int,
+	kind text,
+	address text,
+	typed boolean
+);
+COMMENT ON TYPE hub.event_address IS 'An address of a customer, as an event tells it; engine only';
+
+CREATE FUNCTION hub.event_addresses(scope hub.account_scope, event hub.channel_event) RETURNS SETOF hub.event_address
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT a.ordinal, a.kind,
-		CASE a.kind WHEN 'email' THEN lower(a.address) ELSE a.address END,
-		a.typed OR ((scope).channel = 'web' AND a.kind IN ('email', 'phone'))
+	SELECT min(a.ordinal), a.kind, a.address, bool_and(a.typed)
 	FROM (
-		SELECT 0, (event).sender_kind, (event).sender, false
+		SELECT 0, (event).sender_kind, (event).sender
 		WHERE (event).sender_kind NOT IN ('business', 'agent')
 		UNION ALL
 		SELECT 0, CASE
 				WHEN (scope).channel IN ('web', 'mixdesk') THEN 'visitor'
 				WHEN (scope).channel = 'email' THEN 'email'
 				WHEN (event).recipient ~ '^\+?[0-9]+$' AND (scope).channel <> 'telegram' THEN 'phone'
-				ELSE 'user_id' END, (event).recipient, false
+				ELSE 'user_id' END, (event).recipient
 		WHERE (event).sender_kind IN ('business', 'agent')
 		UNION ALL
-		SELECT 1, a.alias ->> 'kind', a.alias ->> 'address', false
+		SELECT 1, a.alias ->> 'kind', a.alias ->> 'address'
 		FROM jsonb_array_elements((event).details -> 'aliases') a (alias)
 		UNION ALL
-		SELECT 2, 'email', hub.email_if_valid((event).details ->> 'email'), true
+		SELECT 2, 'email', hub.email_if_valid((event).details ->> 'email')
 		UNION ALL
-		SELECT 2, 'phone', hub.phone_if_valid((event).details ->> 'phone'), true
-	) a (ordinal, kind, address, typed)
+		SELECT 2, 'phone', hub.phone_if_valid((event).details ->> 'phone')
+	) n (ordinal, kind, named)
+	CROSS JOIN LATERAL (
+		SELECT n.ordinal, n.kind, CASE n.kind WHEN 'email' THEN lower(n.named) ELSE n.named END AS address,
+			n.ordinal = 2 OR ((scope).channel = 'web' AND n.kind IN ('email', 'phone')) AS typed
+	) a
 	WHERE a.address <> ''
+	GROUP BY a.kind, a.address
+	ORDER BY 4, 1
 $$;
-COMMENT ON FUNCTION hub.event_addresses(hub.account_scope, hub.channel_event) IS 'The customer''s addresses that an event tells: the one it goes by first, then others of the same person, then what was typed; engine only';
+COMMENT ON FUNCTION hub.event_addresses(hub.account_scope, hub.channel_event) IS
+'The customer''s addresses that an event tells: first the one it goes by, then others of the same person, last what was merely typed; engine only';
 
 CREATE FUNCTION hub.find_customer(scope hub.account_scope, kind text, address text) RETURNS hub.customer_ref
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -108,6 +120,7 @@ AS $$
 	FROM crm.identity i JOIN crm.customer c ON c.customer_id = i.customer_id
 	WHERE i.address = $3 AND i.kind = $2 AND i.channel = ($1).channel AND i.scope = hub.address_scope($1, $2)
 		AND i.region = ($1).region AND i.line_id = ($1).line_id AND i.valid_to IS NULL AND NOT i.typed
+		AND hub.subject_state(i.customer_id) <> 'erased'
 	ORDER BY i.valid_from, i.customer_id
 	LIMIT 1
 $$;
@@ -146,31 +159,30 @@ END
 $$;
 COMMENT ON FUNCTION hub.add_identity(hub.account_scope, hub.customer_ref, text, text, boolean) IS 'Gives a customer an address, and suggests a merge with whoever has the same; engine only';
 
-CREATE FUNCTION hub.is_suppressed_address(scope hub.account_scope, event hub.channel_event, address text) RETURNS boolean
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	-- the privacy room knows the addresses of the erased; what they write anew is of a new subject
-	RETURN coalesce(hub.is_suppressed(scope.channel, address, event.occurred_at), false);
-END
-$$;
-COMMENT ON FUNCTION hub.is_suppressed_address(hub.account_scope, hub.channel_event, text) IS 'Whether an event belongs to a person who was erased; engine only';
-
 CREATE FUNCTION hub.resolve_customer(scope hub.account_scope, event hub.channel_event, may_create boolean)
 	RETURNS hub.customer_ref
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	item record;
 	customer hub.customer_ref;
 	other hub.customer_ref;
+	item hub.event_address;
+	missing hub.event_address[];
+	added uuid;
 	name text := nullif(btrim(event.details ->> 'name'), '');
-	item_id uuid;
 BEGIN
-	FOR item IN SELECT * FROM hub.event_addresses(scope, event) a WHERE NOT a.typed ORDER BY a.ordinal LOOP
+	FOR item IN SELECT * FROM hub.event_addresses(scope, event) LOOP
+		IF item.typed THEN
+			IF NOT EXISTS (SELECT FROM crm.identity i
+				WHERE i.customer_id = customer.customer_id AND i.channel = scope.channel AND i.kind = item.kind
+					AND i.address = item.address AND i.valid_to IS NULL) THEN
+				missing := missing || item;
+			END IF;
+			CONTINUE;
+		END IF;
 		other := hub.find_customer(scope, item.kind, item.address);
 		IF other.customer_id IS NULL THEN
-			CONTINUE;
+			missing := missing || item;
 		ELSIF customer.customer_id IS NULL THEN
 			customer := other;
 		ELSIF customer.customer_id <> other.customer_id THEN
@@ -184,10 +196,9 @@ BEGIN
 	IF NOT may_create THEN
 		RETURN customer;
 	END IF;
-
 	IF customer.customer_id IS NULL THEN
-		FOR item IN SELECT * FROM hub.event_addresses(scope, event) LOOP
-			IF hub.is_suppressed_address(scope, event, item.address) THEN
+		FOREACH item IN ARRAY coalesce(missing, '{}') LOOP
+			IF NOT item.typed AND hub.is_suppressed(scope.channel, item.address, event.occurred_at) THEN
 				customer.suppressed := true;
 				RETURN customer;
 			END IF;
@@ -200,22 +211,9 @@ BEGIN
 		WHERE c.customer_id = customer.customer_id AND c.display_name IS NULL;
 	END IF;
 
-	-- whatever address of this customer is not on record yet
-	FOR item IN
-		SELECT a.* FROM hub.event_addresses(scope, event) a
-		WHERE NOT EXISTS (SELECT FROM crm.identity i
-			WHERE i.customer_id = customer.customer_id AND i.address = a.address AND i.channel = scope.channel
-				AND i.kind = a.kind AND i.valid_to IS NULL)
-			AND (a.typed OR (hub.find_customer(scope, a.kind, a.address)).customer_id IS NULL)
-		ORDER BY a.ordinal
-	LOOP
-		-- a typed address may repeat the one before it
-		IF NOT EXISTS (SELECT FROM crm.identity i
-			WHERE i.customer_id = customer.customer_id AND i.address = item.address AND i.kind = item.kind
-				AND i.channel = scope.channel AND i.valid_to IS NULL) THEN
-			item_id := hub.add_identity(scope, customer, item.kind, item.address, item.typed);
-			customer.identity_id := coalesce(customer.identity_id, item_id);
-		END IF;
+	FOREACH item IN ARRAY coalesce(missing, '{}') LOOP
+		added := hub.add_identity(scope, customer, item.kind, item.address, item.typed);
+		customer.identity_id := coalesce(customer.identity_id, added);
 	END LOOP;
 	RETURN customer;
 END
@@ -561,7 +559,7 @@ COMMENT ON FUNCTION hub.ingest_event(hub.account_scope, hub.channel_event) IS 'T
 
 -- One payload -------------------------------------------------------------------------
 
-CREATE FUNCTION hub.connector_account(account int, OUT scope hub.account_scope, OUT secret hub.encrypted_text)
+CREATE FUNCTION hub.connector_account(account int, OUT scope hub.account_scope, OUT secret bytea)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

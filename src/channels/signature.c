@@ -11,8 +11,10 @@
 #include "foundation/memory.h"
 #include "keyring/envelope.h"
 #include "keyring/keyring.h"
+#include "types/data_class.h"
 #include "types/disclosure.h"
 
+PG_FUNCTION_INFO_V1(hub_seal_secret);
 PG_FUNCTION_INFO_V1(hub_check_signature);
 PG_FUNCTION_INFO_V1(hub_event_key);
 PG_FUNCTION_INFO_V1(hub_event_lock);
@@ -89,7 +91,17 @@ expected_signature(SignatureScheme scheme, const char *secret, Size secret_len,
 	return NULL;
 }
 
-/* hub.check_signature(channel text, secret hub.encrypted_text, raw bytea, signature text) */
+/* hub.seal_secret(secret text): no type that could ever be shown or found, only bytes */
+Datum
+hub_seal_secret(PG_FUNCTION_ARGS)
+{
+	text	   *secret = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_POINTER(envelope_seal(ENVELOPE_TEXT, 0, DATA_CLASS_UNCLASSIFIED, NULL, NULL,
+									VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)));
+}
+
+/* hub.check_signature(channel text, secret bytea, raw bytea, signature text) */
 Datum
 hub_check_signature(PG_FUNCTION_ARGS)
 {

@@ -113,15 +113,23 @@ web_form(EventSink *sink, JsonbContainer *payload)
 	ReaderMembers members;
 	bool		widget = reader_has(payload, "website_token");
 	char	   *email = web_first(payload, emails, lengthof(emails));
+	bool		no_email = email != NULL && !web_is_email(email);
 
 	event_begin(&event);
+	event.text = web_first(payload, texts, lengthof(texts));
+	if (no_email && event.text != NULL)
+	{
+		/* a message is worth keeping even so, an introduction is not */
+		builder_text(&event.details, "email_as_typed", email);
+		event.reason = "what was typed as e-mail address is none";
+		email = NULL;
+	}
 	event.external_id = web_first(payload, ids, lengthof(ids));
 	web_moment(&event, web_first(payload, moments, lengthof(moments)));
 	web_sender(&event, email, web_first(payload, phones, lengthof(phones)),
 			   web_first(payload, visitors, lengthof(visitors)));
 	builder_text(&event.details, "name", web_first(payload, names, lengthof(names)));
 	builder_copy(&event.details, "locale", payload, "locale");
-	event.text = web_first(payload, texts, lengthof(texts));
 	builder_start(&fields, false);
 	reader_members(&members, payload);
 	while (reader_next_member(&members))
@@ -139,13 +147,9 @@ web_form(EventSink *sink, JsonbContainer *payload)
 		event.kind = "identify";
 	builder_nest(&event.details, "fields", &fields);
 
-	if (email != NULL && !web_is_email(email))
+	if (no_email && event.text == NULL)
 	{
-		/* a message is worth keeping even so, an introduction is not */
-		if (strcmp(event.kind, "identify") == 0)
-			event.status = EVENT_IGNORED;
-		else
-			event.sender_kind = SENDER_VISITOR;
+		event.status = EVENT_IGNORED;
 		event.reason = "what was typed as e-mail address is none";
 	}
 	else if (strcmp(event.kind, "identify") == 0 && event.sender == NULL)

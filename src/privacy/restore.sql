@@ -99,3 +99,5 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hub.replay_erasures IS 'Erase again whom a ledger names and a restored backup brought back; superusers only. Resumable: call it again, or hub.run_erasure() on the plans it left running';
+
+GRANT EXECUTE ON FUNCTION hub.export_erasure_ledger() TO hub_compliance, hub_admin;

@@ -138,7 +138,7 @@ COMMENT ON FUNCTION hub.is_suppressed IS 'Did the event come from an address of 
 CREATE FUNCTION hub.erasure_items(subjects pg_catalog.uuid[])
 	RETURNS TABLE (item pg_catalog.int4, relation pg_catalog.regclass, action hub.erasure_action, ground pg_catalog.text,
 				   retain_for pg_catalog.interval, columns pg_catalog.name[], of_engine pg_catalog.bool, hash pg_catalog.bytea)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 	SELECT p.item::integer, p.relation, p.action, p.ground, p.retain_for, p.columns, p.of_engine,
 		   sha256(convert_to(hub.canonical_json(jsonb_build_object(

@@ -58,7 +58,7 @@ $$;
 COMMENT ON FUNCTION hub.approvers_of IS 'Members who approved a request';
 
 CREATE FUNCTION hub.erasure_receipt(plan pg_catalog.int8) RETURNS pg_catalog.jsonb
-	LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 DECLARE
 	this hub.erasure_plan;

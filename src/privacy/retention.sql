@@ -95,7 +95,7 @@ COMMENT ON FUNCTION hub.set_retention_clock IS 'Say from which column retention 
 CREATE FUNCTION hub.set_retention(target pg_catalog.text, purpose pg_catalog.text, jurisdiction pg_catalog.text,
 								  keep pg_catalog.interval, action pg_catalog.text, ground pg_catalog.text)
 	RETURNS pg_catalog.int8
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -40,6 +40,7 @@ ROOM_SQL = \
 	src/access/govern.sql \
 	src/access/approval.sql \
 	src/access/export.sql \
+	src/access/posture.sql \
 	src/audit/audit.sql \
 	src/audit/reveal.sql \
 	src/audit/seal.sql \

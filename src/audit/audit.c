@@ -12,5 +12,6 @@ void
 audit_init(void)
 {
 	transaction_init();
+	store_init();
 	row_plan_init();
 }

@@ -342,14 +342,30 @@ append_image_value(StringInfo image, PlanColumn *column, Datum value)
 	}
 }
 
-/* Lay down the old and new values that are to be sealed; false when there are none */
+/* Tell whether there are values that are to be sealed */
 static bool
+changes_sealed(RowChange *change)
+{
+	RowPlan    *plan = change->plan;
+
+	for (int i = 0; i < plan->natts; i++)
+	{
+		if (plan->columns[i].use == COLUMN_SEALED && change->changed[i] &&
+			((change->old_row && !change->old_row->tts_isnull[i]) ||
+			 (change->new_row && !change->new_row->tts_isnull[i])))
+			return true;
+	}
+	return false;
+}
+
+/* Lay down the old and new values that are to be sealed */
+static void
 build_image(RowChange *change, StringInfo image)
 {
 	RowPlan    *plan = change->plan;
 	bool		is_update = change->old_row && change->new_row;
-	bool		any = false;
 
+	appendStringInfoChar(image, IMAGE_VERSION);
 	for (int i = 0; i < plan->natts; i++)
 	{
 		PlanColumn *column = &plan->columns[i];
@@ -359,9 +375,6 @@ build_image(RowChange *change, StringInfo image)
 
 		if (column->use != COLUMN_SEALED || !change->changed[i] || (old_null && new_null))
 			continue;
-		if (!any)
-			appendStringInfoChar(image, IMAGE_VERSION);
-		any = true;
 		if (!old_null)
 			flags |= IMAGE_HAS_OLD;
 		else if (is_update)
@@ -377,7 +390,6 @@ build_image(RowChange *change, StringInfo image)
 		if (!new_null)
 			append_image_value(image, column, change->new_row->tts_values[i]);
 	}
-	return any;
 }
 
 /* Seal the values that are not public; NULL when there are none or the subject is erased */
@@ -387,12 +399,14 @@ seal_values(RowChange *change, const pg_uuid_t *subject)
 	StringInfoData image;
 	struct varlena *sealed;
 
+	if (!changes_sealed(change))
+		return NULL;
+
 	/* nothing can be sealed for an erased subject, and nothing needs to be */
 	if (subject != NULL && keyring_subject_state(subject) == SUBJECT_ERASED)
 		return NULL;
 	initStringInfo(&image);
-	if (!build_image(change, &image))
-		return NULL;
+	build_image(change, &image);
 	sealed = envelope_seal(ENVELOPE_AUDIT, 0, DATA_CLASS_UNCLASSIFIED, subject, NULL,
 						   image.data, image.len);
 	memory_zero(image.data, image.len);

@@ -30,6 +30,7 @@ enum
 extern Oid	event_kind_oid(AuditKind kind, Oid type);
 
 /* store.c: the buffer in front of the table */
+extern void store_init(void);
 extern void store_append(const AuditEvent *event);
 extern void store_flush(void);
 extern void store_forget_subtransaction(SubTransactionId sub_id);

@@ -20,12 +20,14 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/xid8.h"
 #include "utils/memutils.h"
 #include "utils/partcache.h"
@@ -56,6 +58,18 @@ static Size buffer_bytes = 0;
 /* Set while writing, so that a failure inside does not write again */
 static bool writing = false;
 
+/*
+ * Column order of hub.audit_event, copied: one that is not counted costs nothing
+ * per event. Made anew when the relation changes.
+ */
+static TupleDesc root_desc = NULL;
+static Oid	root_relid = InvalidOid;
+static Oid	kind_type = InvalidOid;
+
+/* Slots for writing, with root_desc, made as they are needed */
+static TupleTableSlot *slots[BUFFER_EVENTS];
+static int	slots_made = 0;
+
 /* Return text of known length as a new datum */
 static Datum
 text_datum(const char *text, Size len)
@@ -72,11 +86,61 @@ tag_datum(const uint8 *tag, char *space)
 	return PointerGetDatum(space);
 }
 
+/* Forget the column order when the table changes */
+static void
+forget_root(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == root_relid)
+		root_relid = InvalidOid;
+}
+
+/* Watch the table; called once from _PG_init */
+void
+store_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_root, (Datum) 0);
+}
+
+/* Learn the column order, unless it is known */
+static void
+load_root(void)
+{
+	Relation	root;
+	Oid			relid;
+	MemoryContext old_context;
+
+	if (OidIsValid(root_relid))
+		return;
+	relid = catalog_relation("audit_event");
+	root = table_open(relid, AccessShareLock);
+	if (RelationGetNumberOfAttributes(root) != EVENT_COLUMNS)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table hub.audit_event has columns that the loaded library does not know"),
+				 errhint("Restart the server with the library that fits the installed version of the extension.")));
+	if (root_desc == NULL || !equalTupleDescs(root_desc, RelationGetDescr(root)))
+	{
+		/* tuples that wait were made with the old one */
+		if (buffer_used > 0)
+			store_flush();
+		for (int i = 0; i < slots_made; i++)
+			ExecDropSingleTupleTableSlot(slots[i]);
+		slots_made = 0;
+		if (root_desc != NULL)
+			FreeTupleDesc(root_desc);
+		old_context = MemoryContextSwitchTo(TopMemoryContext);
+		root_desc = CreateTupleDescCopy(RelationGetDescr(root));
+		MemoryContextSwitchTo(old_context);
+	}
+	kind_type = TupleDescAttr(root_desc, EVENT_KIND)->atttypid;
+	root_relid = relid;
+	table_close(root, NoLock);
+}
+
 /* Put an event into the buffer, emptying it when it is full */
 void
 store_append(const AuditEvent *event)
 {
-	Relation	root;
 	Datum		values[EVENT_COLUMNS];
 	bool		nulls[EVENT_COLUMNS] = {false};
 	char		tag[VARHDRSZ_SHORT + EVENT_TAG_BYTES];
@@ -94,18 +158,11 @@ store_append(const AuditEvent *event)
 		buffer_context = AllocSetContextCreate(TopMemoryContext, "customer_hub audit buffer",
 											   ALLOCSET_DEFAULT_SIZES);
 
-	root = table_open(catalog_relation("audit_event"), RowExclusiveLock);
-	if (RelationGetNumberOfAttributes(root) != EVENT_COLUMNS)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table hub.audit_event has columns that the loaded library does not know"),
-				 errhint("Restart the server with the library that fits the installed version of the extension.")));
-
+	load_root();
 	values[EVENT_XID] = FullTransactionIdGetDatum(FullTransactionIdFromU64(event->xid));
 	values[EVENT_ORDINAL] = Int32GetDatum(event->ordinal);
 	values[EVENT_RECORDED_AT] = TimestampTzGetDatum(event->recorded_at);
-	values[EVENT_KIND] = ObjectIdGetDatum(event_kind_oid(event->kind,
-														 TupleDescAttr(RelationGetDescr(root), EVENT_KIND)->atttypid));
+	values[EVENT_KIND] = ObjectIdGetDatum(event_kind_oid(event->kind, kind_type));
 	values[EVENT_TAG] = tag_datum(event->tag, tag);
 	if (!(nulls[EVENT_RELATION] = event->relation == NULL))
 		values[EVENT_RELATION] = text_datum(event->relation, event->relation_len);
@@ -124,13 +181,12 @@ store_append(const AuditEvent *event)
 
 	entry = &buffer[buffer_used];
 	old_context = MemoryContextSwitchTo(buffer_context);
-	entry->tuple = heap_form_tuple(RelationGetDescr(root), values, nulls);
+	entry->tuple = heap_form_tuple(root_desc, values, nulls);
 	MemoryContextSwitchTo(old_context);
 	entry->recorded_at = event->recorded_at;
 	entry->sub_id = GetCurrentSubTransactionId();
 	buffer_used++;
 	buffer_bytes += entry->tuple->t_len;
-	table_close(root, NoLock);
 }
 
 /* Find the partition of a point in time */
@@ -161,59 +217,100 @@ partition_of(Relation root, TimestampTz recorded_at)
 	return desc->oids[index];
 }
 
-/* Add the rows of a partition to its indexes, index by index */
-static void
-insert_index_entries(ResultRelInfo *indexes, Relation partition, TupleTableSlot **slots, int count)
+/* Order rows by a uuid column, those without a value last */
+static int
+compare_uuids(const void *a, const void *b, void *arg)
 {
-	for (int i = 0; i < indexes->ri_NumIndices; i++)
-	{
-		Relation	index = indexes->ri_IndexRelationDescs[i];
-		IndexInfo  *info = indexes->ri_IndexRelationInfo[i];
-		Datum		values[INDEX_MAX_KEYS];
-		bool		nulls[INDEX_MAX_KEYS];
+	AttrNumber	attnum = *(AttrNumber *) arg;
+	bool		left_null;
+	bool		right_null;
+	Datum		left = slot_getattr(*(TupleTableSlot *const *) a, attnum, &left_null);
+	Datum		right = slot_getattr(*(TupleTableSlot *const *) b, attnum, &right_null);
 
-		if (!info->ii_ReadyForInserts)
-			continue;
-		if (info->ii_Expressions != NIL || info->ii_Predicate != NIL ||
-			info->ii_ExclusionOps != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("index \"%s\" on the audit trail is not a plain one",
-							RelationGetRelationName(index)),
-					 errhint("Drop the index; the audit trail takes indexes on columns only.")));
-		for (int row = 0; row < count; row++)
-		{
-			FormIndexDatum(info, slots[row], NULL, values, nulls);
-			index_insert(index, values, nulls, &slots[row]->tts_tid, partition,
-						 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
-		}
+	if (left_null || right_null)
+		return (int) left_null - (int) right_null;
+	return memcmp(DatumGetUUIDP(left)->data, DatumGetUUIDP(right)->data, UUID_LEN);
+}
+
+/* Add the rows of a partition to one of its indexes */
+static void
+insert_index_entries(Relation index, IndexInfo *info, Relation partition, TupleTableSlot **rows,
+					 int count)
+{
+	IndexUniqueCheck check = info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+	AttrNumber	attnum = info->ii_IndexAttrNumbers[0];
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	if (!info->ii_ReadyForInserts)
+		return;
+	if (info->ii_Expressions != NIL || info->ii_Predicate != NIL || info->ii_ExclusionOps != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("index \"%s\" on the audit trail is not a plain one",
+						RelationGetRelationName(index)),
+				 errhint("Drop the index; the audit trail takes indexes on columns only.")));
+
+	/* subjects come in no order, and neighbours in the index are cheap to find together */
+	if (TupleDescAttr(RelationGetDescr(partition), attnum - 1)->atttypid == UUIDOID)
+		qsort_arg(rows, count, sizeof(TupleTableSlot *), compare_uuids, &attnum);
+	for (int row = 0; row < count; row++)
+	{
+		FormIndexDatum(info, rows[row], NULL, values, nulls);
+		index_insert(index, values, nulls, &rows[row]->tts_tid, partition, check, false, info);
+	}
+}
+
+/* Put events into slots in the column order of root_desc */
+static void
+fill_slots(TupleTableSlot **rows, BufferedEvent *events, int count)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+
+	for (; slots_made < count; slots_made++)
+		slots[slots_made] = MakeSingleTupleTableSlot(root_desc, &TTSOpsHeapTuple);
+	MemoryContextSwitchTo(old_context);
+	for (int i = 0; i < count; i++)
+		rows[i] = ExecStoreHeapTuple(events[i].tuple, slots[i], false);
+}
+
+/* Put events into slots of a partition whose columns have another order */
+static void
+fill_slots_mapped(TupleTableSlot **rows, BufferedEvent *events, int count, Relation partition,
+				  TupleConversionMap *map)
+{
+	for (int i = 0; i < count; i++)
+	{
+		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(partition), &TTSOpsHeapTuple);
+		ExecStoreHeapTuple(execute_attr_map_tuple(events[i].tuple, map), rows[i], false);
 	}
 }
 
 /* Write events that all belong to one partition */
 static void
-write_batch(Relation root, Oid partition_oid, BufferedEvent *events, int count)
+write_batch(Oid partition_oid, BufferedEvent *events, int count)
 {
 	Relation	partition = table_open(partition_oid, RowExclusiveLock);
-	TupleConversionMap *map = convert_tuples_by_name(RelationGetDescr(root),
-													 RelationGetDescr(partition));
+	TupleConversionMap *map = convert_tuples_by_name(root_desc, RelationGetDescr(partition));
 	ResultRelInfo *indexes = CatalogOpenIndexes(partition);
-	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * count);
+	TupleTableSlot **rows = palloc(sizeof(TupleTableSlot *) * count);
+
+	if (map == NULL)
+		fill_slots(rows, events, count);
+	else
+		fill_slots_mapped(rows, events, count, partition, map);
+	heap_multi_insert(partition, rows, count, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < indexes->ri_NumIndices; i++)
+		insert_index_entries(indexes->ri_IndexRelationDescs[i], indexes->ri_IndexRelationInfo[i],
+							 partition, rows, count);
 
 	for (int i = 0; i < count; i++)
 	{
-		HeapTuple	tuple = events[i].tuple;
-
-		if (map != NULL)
-			tuple = execute_attr_map_tuple(tuple, map);
-		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(partition), &TTSOpsHeapTuple);
-		ExecStoreHeapTuple(tuple, slots[i], false);
+		if (map == NULL)
+			ExecClearTuple(rows[i]);
+		else
+			ExecDropSingleTupleTableSlot(rows[i]);
 	}
-	heap_multi_insert(partition, slots, count, GetCurrentCommandId(true), 0, NULL);
-	insert_index_entries(indexes, partition, slots, count);
-
-	for (int i = 0; i < count; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
 	CatalogCloseIndexes(indexes);
 	table_close(partition, NoLock);
 }
@@ -269,7 +366,7 @@ store_flush(void)
 
 		while (end < buffer_used && partition_of(root, buffer[end].recorded_at) == partition)
 			end++;
-		write_batch(root, partition, buffer + start, end - start);
+		write_batch(partition, buffer + start, end - start);
 		start = end;
 	}
 	table_close(root, NoLock);

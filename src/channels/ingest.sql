@@ -319,7 +319,7 @@ BEGIN
 	END IF;
 
 	-- an edit that was overtaken is kept, but changes nothing
-	late := event_kind LIKE '%edit' AND (target.unsent_at IS NOT NULL OR target.revised_at > event_at);
+	late := event_kind LIKE '%edit' AND (target.unsent_at IS NOT NULL OR coalesce(target.revised_at > event_at, false));
 	INSERT INTO crm.message_revision (customer_id, region, line_id, team_id, owner_id, message_id, kind, occurred_at,
 		body, attachments)
 	SELECT customer, target.region, target.line_id, target.team_id, target.owner_id, message,

@@ -125,7 +125,7 @@ print_bytes(ImageColumn *column, const char *bytes, Size len)
 
 	if (column->format == IMAGE_TEXT)
 		return pnstrdup(bytes, len);
-	parseTypeString(column->type, &type, &typmod, true);
+	compat_parse_type_string(column->type, &type, &typmod);
 	if (!OidIsValid(type))
 		return pstrdup(UNREADABLE_TEXT);
 	type = getBaseType(type);

@@ -121,4 +121,20 @@
 #define compat_statistics_target(stats) ((stats)->attr->attstattarget)
 #endif
 
+/*
+ * PG 16 made parseTypeString report an unknown type softly instead of by
+ * missing_ok (upstream "Convert the reg* input functions to report (most)
+ * errors softly"). On failure *type is left as it was.
+ */
+#if PG16_GE
+#define compat_parse_type_string(name, type, typmod) \
+	do { \
+		ErrorSaveContext soft = {T_ErrorSaveContext}; \
+		(void) parseTypeString(name, type, typmod, (Node *) &soft); \
+	} while (0)
+#else
+#define compat_parse_type_string(name, type, typmod) \
+	parseTypeString(name, type, typmod, true)
+#endif
+
 #endif							/* CUSTOMER_HUB_COMPAT_H */

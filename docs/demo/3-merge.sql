@@ -11,3 +11,6 @@ SELECT hub.merge_customers(:'whatsapp', :'email') IS NOT NULL AS merged,
        hub.merge_customers(:'whatsapp', :'web') IS NOT NULL AS merged;
 
 UPDATE crm.customer SET intent = 'blue sofa, 900 euros', follow_up = 'qualified' WHERE customer_id = :'whatsapp';
+
+-- and an AI agent shall help with the conversation
+SELECT hub.assign(conversation_id, 6) FROM crm.conversation WHERE customer_id = :'whatsapp';

@@ -14,10 +14,17 @@ chapter() {
     shift 2
     printf '\n=== %s\n\n' "$*"
     psql -X -q -a -U "$login" -v VERBOSITY=terse -v SHOW_CONTEXT=never -P pager=off -P null='-' -f "$file" 2>&1 |
-        sed "s/^psql:$file:[0-9]*: //"
+        sed -E "s/^psql:$file:[0-9]*: //; s/(tok_|hub1:)[A-Za-z0-9_-]+/\\1…/g"
 }
 
 owner=${PGUSER:-postgres}
+
+# The identity provider of the demo: a key pair, and tokens for the back end
+KEY=$(mktemp)
+dump=$(mktemp)
+trap 'rm -f "$KEY" "$dump"' EXIT
+sh ../../test/fixtures/make_token.sh --new-key "$KEY"
+export KEY
 
 chapter "$owner" 1-hub.sql     "1. A DBA creates the hub, its people and its channel accounts"
 chapter gateway  2-traffic.sql "2. The gateway delivers what the channels sent, some of it twice"
@@ -25,6 +32,7 @@ chapter mia      3-merge.sql   "3. A manager finds that four customers are one p
 for login in alice sam mia bot stranger "$owner"; do
     chapter "$login" 4-view.sql "4. One query, asked by $login"
 done
+chapter app      4-pooled.sql   "4. The same, asked by a back end with a pooled login, for one transaction"
 chapter sam      5-portrait.sql "5. The portrait of one customer, as sales sees it"
 chapter alice    6-copy.sql     "6. An agent tries to take the data along"
 chapter alice    7-request.sql  "7. She asks for an export instead"
@@ -40,8 +48,6 @@ for login in alice sam "$owner"; do
 done
 
 printf '\n=== 16. A fresh dump, searched for what was said and by whom\n\n'
-dump=$(mktemp)
-trap 'rm -f "$dump"' EXIT
 pg_dump -f "$dump"
 for word in Lindqvist nora.lindqvist 15112345678 noralindq sofa Lindenallee; do
     printf '%s: %s\n' "$word" "$(grep -ic "$word" "$dump" || true)"

@@ -9,7 +9,7 @@
 \set other_public_key `sh test/fixtures/make_token.sh --public-key "$OTHER_KEY"`
 
 BEGIN;
-SELECT plan(75);
+SELECT plan(76);
 
 CREATE ROLE pooled LOGIN NOINHERIT;
 GRANT hub_agent, hub_sales TO pooled;
@@ -84,6 +84,12 @@ LATERAL (VALUES
 -- the last of 86 digits carries 2 bits: three other digits mean the same bytes to a lax decoder
 SELECT is(answer(left(:'token', -1) || c), :refused, 'unused bits of the signature are not zero')
 FROM (SELECT translate(right(:'token', 1), 'AQgw', 'BRhx') AS c) s;
+
+-- each of its characters, changed
+\set token `sh test/fixtures/make_token.sh "$KEY" idp alice`
+SELECT is((SELECT count(*) FROM generate_series(1, length(:'token')) n, unnest('{A,Q,_,.," "}'::text[]) c
+	WHERE substr(:'token', n, 1) <> c AND answer(overlay(:'token' PLACING c FROM n FOR 1)) IS DISTINCT FROM :refused),
+	0::bigint, 'one character changed, wherever');
 
 -- another algorithm
 \set token `printf '%s.%s.' "$(printf '{"alg":"none","kid":"idp"}' | openssl base64 -A | tr '+/' '-_' | tr -d =)" "$(printf %s "$TOKEN" | cut -d. -f2)"`

@@ -202,17 +202,6 @@ identity_of_record(void)
 	return IsTransactionState() ? identity_of_login() : NULL;
 }
 
-/* Tell whether an identity has a hub role, or one that behaves like this default role */
-bool
-identity_acts_as(const Identity *identity, const char *role)
-{
-	const Member *member = member_by_id(identity->member_id);
-
-	return member != NULL &&
-		(strcmp(NameStr(member->role_name), role) == 0 ||
-		 strcmp(role_default_name(identity->base_role), role) == 0);
-}
-
 /* Return what the effective identity may see; nothing when there is none */
 const IdentityScope *
 identity_scope(void)

@@ -95,9 +95,6 @@ extern void identity_check_expiry(void);
  */
 extern void identity_require_admin(const char *action);
 
-/* Does an identity have this hub role, or one that was made like this default role? */
-extern bool identity_acts_as(const Identity *identity, const char *role);
-
 /* Clearance of the current identity for a data class; SEALED without identity */
 extern Disclosure identity_clearance(uint16 class_id);
 

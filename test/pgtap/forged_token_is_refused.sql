@@ -9,7 +9,7 @@
 \set other_public_key `sh test/fixtures/make_token.sh --public-key "$OTHER_KEY"`
 
 BEGIN;
-SELECT plan(76);
+SELECT plan(77);
 
 CREATE ROLE pooled LOGIN NOINHERIT;
 GRANT hub_agent, hub_sales TO pooled;
@@ -18,7 +18,7 @@ SELECT hub.add_token_issuer('former', decode(:'public_key', 'hex'), now() - inte
 SELECT hub.add_token_issuer('coming', decode(:'public_key', 'hex'), now() + interval '1 day') \g /dev/null
 SELECT hub.add_token_issuer('revoked', decode(:'other_public_key', 'hex'), now() - interval '1 day') \g /dev/null
 SELECT hub.revoke_token_issuer('revoked') \g /dev/null
-SELECT hub.add_member('alice', 'hub_agent', regions => '{DE}') \g /dev/null
+SELECT hub.add_member('alice', 'hub_agent', regions => '{DE}') AS alice \gset
 SELECT hub.add_member('boss', 'hub_manager', regions => '{DE}') \g /dev/null
 SELECT hub.deactivate_member(hub.add_member('gone', 'hub_agent', regions => '{DE}')) \g /dev/null
 
@@ -180,6 +180,17 @@ SELECT throws_ok($$SELECT set_config('customer_hub.identity', 'hubid1:0000', fal
 	'parameter "customer_hub.identity" cannot be set directly', 'nor does set_config');
 SELECT throws_ok($$ALTER ROLE pooled SET customer_hub.identity = 'hubid1:0000'$$, 'CH205',
 	'parameter "customer_hub.identity" cannot be set directly', 'nor ALTER ROLE');
+
+-- not even one that is right in everything but the MAC: alice's, of this very transaction
+CREATE FUNCTION pg_temp.little_endian(n bigint, bytes int) RETURNS text LANGUAGE sql RETURN
+	(SELECT string_agg(lpad(to_hex((n >> (8 * i)) & 255), 2, '0'), '' ORDER BY i) FROM generate_series(0, bytes - 1) i);
+SELECT 'hubid1:' || pg_temp.little_endian(:alice, 4) || pg_temp.little_endian('hub_agent'::regrole::oid::bigint, 4)
+	|| pg_temp.little_endian(1, 4) || pg_temp.little_endian(1, 4) || pg_temp.little_endian(1000000000000000, 8)
+	|| repeat('00', 64) || repeat('00', 16) || pg_temp.little_endian(pg_backend_pid(), 4)
+	|| pg_temp.little_endian(split_part(virtualxid, '/', 2)::bigint, 4) || repeat('00', 32) AS carrier
+FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'virtualxid' \gset
+SELECT throws_ok(format('SET LOCAL customer_hub.identity = %L', :'carrier'), 'CH205',
+	'parameter "customer_hub.identity" cannot be set directly', 'nor a carrier with another MAC');
 
 RESET SESSION AUTHORIZATION;
 SELECT * FROM finish();

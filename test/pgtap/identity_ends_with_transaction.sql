@@ -4,7 +4,7 @@
 \! sh test/fixtures/make_token.sh --new-key "$KEY"
 \set public_key `sh test/fixtures/make_token.sh --public-key "$KEY"`
 
-SELECT plan(30);
+SELECT plan(33);
 CREATE ROLE pooled LOGIN NOINHERIT;
 GRANT hub_agent, hub_sales TO pooled;
 SELECT hub.add_token_issuer('idp', decode(:'public_key', 'hex')) \g /dev/null
@@ -108,6 +108,26 @@ SELECT lives_ok(format('SELECT narrow(%L)', :'token'), 'in one with a SET clause
 SELECT is(who(), 'zoë as hub_agent', 'from which it comes out again');
 ROLLBACK;
 SELECT is(who(), ' as pooled', 'gone at last');
+
+-- when its time is over, the next statement fails, though the transaction goes on; exp is reached, the clock skew is not
+\set token `TOKEN_CLAIMS='{"sub":"zoë","exp":@NOW-27@}' sh test/fixtures/make_token.sh "$KEY" idp zoë`
+BEGIN;
+SELECT hub.authenticate(:'token') \g /dev/null
+SELECT is(who(), 'zoë as hub_agent', 'in time');
+DECLARE c CURSOR FOR SELECT who() FROM generate_series(1, 3);
+FETCH c \g /dev/null
+SELECT pg_sleep(4) \g /dev/null
+\set ON_ERROR_STOP 0
+SAVEPOINT a;
+SELECT 1;
+\set first :LAST_ERROR_SQLSTATE
+ROLLBACK TO a;
+FETCH c;
+\set second :LAST_ERROR_SQLSTATE
+\set ON_ERROR_STOP 1
+ROLLBACK;
+SELECT is(:'first'::text, 'CH202', 'expired');
+SELECT is(:'second'::text, 'CH202', 'and a cursor opened before reads no further');
 
 RESET SESSION AUTHORIZATION;
 SELECT * FROM finish();

@@ -88,8 +88,11 @@ reader_count(JsonbContainer *array)
 JsonbContainer *
 reader_element(JsonbContainer *array, int index)
 {
-	JsonbValue *value = getIthJsonbValueFromContainer(array, index);
+	JsonbValue *value;
 
+	if (index < 0 || index >= reader_count(array))
+		return NULL;
+	value = getIthJsonbValueFromContainer(array, index);
 	if (value == NULL || value->type != jbvBinary)
 		return NULL;
 	return value->val.binary.data;
@@ -99,6 +102,8 @@ reader_element(JsonbContainer *array, int index)
 char *
 reader_element_text(JsonbContainer *array, int index)
 {
+	if (index < 0 || index >= reader_count(array))
+		return NULL;
 	return reader_scalar_text(getIthJsonbValueFromContainer(array, index));
 }
 

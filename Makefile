@@ -52,6 +52,9 @@ ROOM_SQL = \
 	src/privacy/residue.sql \
 	src/privacy/restore.sql \
 	src/privacy/retention.sql \
+	src/privacy/rights.sql \
+	src/privacy/requests.sql \
+	src/privacy/consent.sql \
 	src/channels/parsers.sql \
 	src/channels/crm.sql \
 	src/channels/accounts.sql \

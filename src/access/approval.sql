@@ -18,6 +18,7 @@ COMMENT ON COLUMN hub.approval_policy_default.valid_for IS 'how long after the r
 
 INSERT INTO hub.approval_policy_default VALUES
 	('export', 1, '{hub_manager,hub_compliance}', true, '3 days', 'hand out rows with hub.export()'),
+	('export_subject', 1, '{hub_manager,hub_compliance}', true, '14 days', 'hand data subjects a copy of their data'),
 	('erase', 1, '{hub_compliance}', true, '14 days', 'run an erasure plan'),
 	('merge_regions', 1, '{hub_manager,hub_compliance}', true, '3 days', 'merge customers of different regions'),
 	('change_clearance', 1, '{hub_manager,hub_compliance}', true, '3 days', 'let a role see more of a data class'),

@@ -79,8 +79,11 @@ CREATE VIEW hub.subject_path AS
 	FROM hub.governed g
 	LEFT JOIN hub.subject_action s ON s.relation = g.relation
 	UNION ALL
-	SELECT 'hub.audit_event'::pg_catalog.regclass, ARRAY['subject'], 'retain',
-		   'proof of processing; what it holds of the person is sealed under the destroyed key', NULL, 0, true;
+	SELECT pg_catalog.to_regclass(e.relation), ARRAY['subject'], 'retain', e.ground, NULL, 0, true
+	FROM (VALUES
+		('hub.audit_event', 'proof of processing; what it holds of the person is sealed under the destroyed key'),
+		('hub.consent', 'proof that consent was given, and heeded when withdrawn'),
+		('hub.dsar', 'proof that requests were answered')) e (relation, ground);
 COMMENT ON VIEW hub.subject_path IS 'Subject graph: each relation with data of a person, the path from it to the person, and what erasure does there on which ground';
 COMMENT ON COLUMN hub.subject_path.path IS 'columns that lead from a row to its data subject';
 COMMENT ON COLUMN hub.subject_path.step IS 'order of erasure: a relation comes after all that refer to it';

@@ -45,21 +45,19 @@ redact_note_identity(void)
 }
 
 /*
- * Does the statement carry a token? Recognised by the function's name, whatever
- * the search_path, and by the first letters of every JWT.
+ * Does a text carry a token? Recognised by the function's name, whatever the
+ * search_path, and by the first letters of every JWT.
  */
 static bool
-statement_carries_token(void)
+carries_token(const char *text)
 {
-	const char *statement = debug_query_string;
-
-	if (statement == NULL)
+	if (text == NULL)
 		return false;
-	if (strstr(statement, "eyJ") != NULL)
+	if (strstr(text, "eyJ") != NULL)
 		return true;
-	for (const char *c = statement; *c != '\0'; c++)
+	for (; *text != '\0'; text++)
 	{
-		if ((*c == 'a' || *c == 'A') && pg_strncasecmp(c, "authenticate", 12) == 0)
+		if ((*text == 'a' || *text == 'A') && pg_strncasecmp(text, "authenticate", 12) == 0)
 			return true;
 	}
 	return false;
@@ -143,7 +141,9 @@ redact_log(ErrorData *edata)
 
 	if (writing || !edata->output_to_server)
 		return false;
-	if (!((held || identity_present()) && settings_redact_log()) && !statement_carries_token())
+	/* the message may be about a statement that is no longer the current one */
+	if (!((held || identity_present()) && settings_redact_log()) &&
+		!carries_token(debug_query_string) && !carries_token(edata->message) && !carries_token(edata->detail))
 		return false;
 
 	original = *edata;

@@ -1,0 +1,131 @@
+# However much the server logs, it logs no statement, parameter or value of those who hold an identity, and no token.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use HubCluster;
+
+my $node = HubCluster->new('main', conf => <<'CONF');
+log_statement = all
+log_min_duration_statement = 0
+log_duration = on
+log_min_messages = debug1
+log_min_error_statement = debug5
+log_parameter_max_length = -1
+log_parameter_max_length_on_error = -1
+log_error_verbosity = verbose
+debug_print_parse = on
+session_preload_libraries = auto_explain
+auto_explain.log_min_duration = 0
+auto_explain.log_analyze = on
+auto_explain.log_verbose = on
+auto_explain.log_nested_statements = on
+log_destination = 'stderr,csvlog,jsonlog'
+logging_collector = on
+log_directory = 'log'
+CONF
+$node->start;
+$node->create_hub_database('hub');
+
+my $key = $node->basedir . '/idp.pem';
+my $make_token = 'test/fixtures/make_token.sh';
+system_or_bail('sh', $make_token, '--new-key', $key);
+my ($public_key) = run_command([ 'sh', $make_token, '--public-key', $key ]);
+my ($token) = run_command([ 'sh', $make_token, $key, 'idp', 'zoe' ]);
+my ($forged) = run_command([ 'sh', $make_token, $key, 'idp', 'nobody' ]);
+
+$node->safe_psql('hub', <<"SQL");
+CREATE ROLE anna LOGIN;
+CREATE ROLE pooled LOGIN NOINHERIT;
+CREATE ROLE stranger LOGIN;
+GRANT hub_agent TO pooled;
+SELECT hub.add_token_issuer('idp', decode('$public_key', 'hex'));
+SELECT hub.add_member('anna', 'hub_agent', 'anna', '{DE}');
+SELECT hub.add_member('zoe', 'hub_agent', regions => '{DE}');
+CREATE SCHEMA shop;
+GRANT USAGE ON SCHEMA shop TO PUBLIC;
+CREATE TABLE shop.person (person_id uuid PRIMARY KEY DEFAULT gen_random_uuid(), region hub.region,
+	name text UNIQUE, age int CHECK (age < 200), email hub.encrypted_email('contact'), born date);
+SELECT hub.govern('shop.person', 'person_id', 'region');
+GRANT SELECT, INSERT, UPDATE ON shop.person TO hub_agent;
+SQL
+
+# Every value below contains this word; none may be in any log
+my $word = 'Mirabelle';
+
+my @statements = (
+	"INSERT INTO shop.person (region, name, email) VALUES ('DE', '$word 1', 'mirabelle.1\@example.com')",
+	"INSERT INTO shop.person (region, name, email) VALUES ('DE', '$word 1', 'mirabelle.2\@example.com')",
+	"INSERT INTO shop.person (region, name, age) VALUES ('DE', '$word 3', 300)",
+	"INSERT INTO shop.person (region, name) VALUES ('FR', '$word 4')",
+	"INSERT INTO shop.person (region, email) VALUES ('DE', '$word is no address')",
+	"SELECT * FROM shop.person WHERE email = 'mirabelle.1\@example.com'",
+	"SELECT * FROM shop.person WHERE email = 'mirabelle.1\@example.com' /* $word */ ORDER BY 1 LIMIT 'x'",
+	"SELECT '$word'::int",
+	"SELECT to_date('$word', 'YYYY')",
+	"SELEKT '$word'",
+	"SELECT $word FROM shop.person",
+	"DO \$\$ BEGIN RAISE WARNING '$word %', 'Pflaume'; RAISE EXCEPTION '$word' USING DETAIL = '$word', HINT = '$word'; END \$\$",
+	"DO \$\$ DECLARE n text := '$word'; BEGIN PERFORM name FROM shop.person WHERE name = n; PERFORM n::int; END \$\$",
+	"PREPARE p(text) AS SELECT count(*) FROM shop.person WHERE name = \$1",
+	"EXECUTE p('$word 1')",
+	"COPY shop.person (name) FROM STDIN;\n$word\n\\.\n",
+	"SET search_path = '$word'",
+	"SET work_mem = '$word'",
+	"LISTEN \"$word\"; NOTIFY \"$word\", '$word'");
+
+my ($out, $err);
+
+# a login of the member's own
+$node->psql('hub', join(";\n", @statements) . ';',
+	stdout => \$out, stderr => \$err, on_error_stop => 0, extra_params => [ '-U', 'anna' ]);
+like($err, qr/DETAIL:  $word\n.*HINT:  $word/, 'the client gets the details of its errors');
+like($err, qr/invalid input syntax for type integer: "$word"/, 'and their messages');
+like($err, qr/WARNING:  $word Pflaume/, 'and its warnings');
+
+# a token, over a pooled login; what follows the error belongs to the same transaction
+for my $statement (@statements)
+{
+	$node->psql('hub', "BEGIN;\nSELECT hub.authenticate('$token');\n$statement;\nSELECT '$word after';\nROLLBACK;\n",
+		stdout => \$out, stderr => \$err, on_error_stop => 0, extra_params => [ '-U', 'pooled' ]);
+}
+
+# the extended protocol, with parameters: one that works, one that fails
+my $script = $node->basedir . '/script.sql';
+for my $mode ('extended', 'prepared')
+{
+	for my $statement ("SELECT count(*) FROM shop.person WHERE name = :value", "SELECT length(:value) / 0, :value::date")
+	{
+		append_to_file($script, "BEGIN;\nSELECT hub.authenticate(:token::text);\n$statement;\nCOMMIT;\n");
+		$node->command_checks_all([
+				'pgbench', '-n', '-M', $mode, '-t', '1', '-D', "token=$token", '-D', "value=$word", '-f', $script,
+				'-U', 'pooled', '-h', $node->host, '-p', $node->port, 'hub' ],
+			$statement =~ /date/ ? 2 : 0, [qr/./], [qr//], "$mode protocol: $statement");
+		unlink $script;
+	}
+}
+
+# tokens that are not accepted, or not even reach the function
+for my $statement (
+	"SELECT hub.authenticate('$forged')", "SELECT hub.authenticate('$token.$word')",
+	"SELECT hub.AUTHENTICATE('$token') FROM nowhere", "SELECT hub.autenticate('$token')",
+	"PREPARE a(text) AS SELECT hub.authenticate(\$1)", "EXECUTE a('$token')")
+{
+	$node->psql('hub', $statement, stdout => \$out, stderr => \$err, on_error_stop => 0, extra_params => [ '-U', 'stranger' ]);
+}
+
+$node->stop;
+
+my $logs = '';
+my $directory = $node->data_dir . '/log';
+opendir my $handle, $directory or die "$directory: $!";
+$logs .= slurp_file("$directory/$_") for grep { -f "$directory/$_" } readdir $handle;
+closedir $handle;
+
+unlike($logs, qr/$word|Pflaume/i, 'no log has a statement, a parameter or a value');
+unlike($logs, qr/eyJ/, 'no log has a token');
+like($logs, qr/23505: duplicate key value violates unique constraint/, 'the logs do have what happened');
+like($logs, qr/22P02: invalid input syntax for type/, 'with its SQLSTATE');
+like($logs, qr/ duration: [0-9.]+ ms/, 'and how long it took');
+like($logs, qr/statement: CREATE ROLE stranger LOGIN/, 'statements of those without identity are logged as ever');
+done_testing();

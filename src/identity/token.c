@@ -625,7 +625,8 @@ token_read_claims(const Token *token, TokenClaims *claims)
 		return "token_id";
 
 	value = json_member(members, count, "purpose");
-	if (value != NULL && !take_name(value, IDENTITY_PURPOSE_BYTES - 1, &claims->purpose))
+	if (value != NULL && value->kind != JSON_NULL &&
+		!take_name(value, IDENTITY_PURPOSE_BYTES - 1, &claims->purpose))
 		return "purpose";
 
 	value = json_member(members, count, "aud");

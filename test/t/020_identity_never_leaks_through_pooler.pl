@@ -135,6 +135,30 @@ like($out, qr/Workers Launched: [12]/, 'workers were launched');
 my @lines = grep { /^(\d+|alice)$/ } split /\n/, $out;
 is("@lines", '0 10000 alice 0', 'parallel workers see what their leader sees') or diag("$out\n$err");
 
+# Deactivation bites at the next statement, in the middle of a transaction
+my $superuser = $node->connstr('hub') . ' user=' . $node->safe_psql('hub', 'SELECT current_user');
+($out, $err) = conversation(<<"SQL");
+BEGIN;
+SELECT hub.authenticate('$alice') \\g /dev/null
+SELECT who();
+\\! psql -XAtq -d "$superuser" -c "SELECT hub.deactivate_member(1)"
+SAVEPOINT a;
+SELECT who();
+ROLLBACK;
+SELECT hub.authenticate('$alice');
+\\! psql -XAtq -d "$superuser" -c "SELECT hub.reactivate_member(1)"
+BEGIN;
+SELECT hub.authenticate('$alice') \\g /dev/null
+SELECT who();
+\\! psql -XAtq -d "$superuser" -c "SELECT hub.set_member_role(1, 'hub_sales')"
+SELECT who();
+ROLLBACK;
+\\! psql -XAtq -d "$superuser" -c "SELECT hub.set_member_role(1, 'hub_agent')"
+SQL
+is(join(' ', $out =~ /alice sees DE/g), 'alice sees DE alice sees DE', 'while active, alice sees hers');
+is(join(' ', $err =~ /CH\d+/g), 'CH202 CH201 CH202', 'no statement and no token counts after she is deactivated or moved')
+	or diag("$out\n$err");
+
 # The carrier cannot be brought along
 foreach my $options ('-c customer_hub.identity=hubid1:secret', '--customer_hub.identity=secret')
 {

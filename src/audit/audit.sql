@@ -77,10 +77,10 @@ CREATE TABLE hub.audit_origin (
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
 	xid_base bigint NOT NULL,
-	since timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
-	CONSTRAINT audit_origin_pkey PRIMARY KEY (origin)
+	since timestamp with time zone NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE hub.audit_origin IS 'databases this trail was written in; a dump that is restored continues as a new one, and the last row is the current one';
+COMMENT ON TABLE hub.audit_origin IS
+'databases this trail was written in; a dump that is restored continues as a new one, and the highest is the current one. Without a key: transactions that come first at the same time each leave an equal row, rather than wait for one another';
 COMMENT ON COLUMN hub.audit_origin.xid_base IS 'what is added to a transaction id there, so that xid never repeats after a restore: 2^40 for each origin before this one';
 
 ALTER TABLE hub.audit_event OWNER TO hub_audit_owner;

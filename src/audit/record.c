@@ -14,6 +14,7 @@
 #include "audit/audit.h"
 #include "audit/event_table.h"
 #include "audit/record.h"
+#include "audit/worker.h"
 #include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "identity/identity.h"
@@ -146,5 +147,8 @@ hub_begin_audit_read(PG_FUNCTION_ARGS)
 	details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	audit_record_surviving(AUDIT_EXPORT, subject,
 						   JsonbToCString(NULL, &details->root, VARSIZE(details)));
+
+	/* what was revealed up to now is to be in the answer, and the question in the trail */
+	worker_wait_all();
 	PG_RETURN_VOID();
 }

@@ -146,8 +146,8 @@ hub_start_audit_worker(PG_FUNCTION_ARGS)
 }
 
 /* Wait until every reveal made before the call, by any session, is in hub.audit_event */
-Datum
-hub_wait_for_audit(PG_FUNCTION_ARGS)
+void
+worker_wait_all(void)
 {
 	AuditSlot  *slot = slot_of_database(MyDatabaseId);
 
@@ -160,6 +160,13 @@ hub_wait_for_audit(PG_FUNCTION_ARGS)
 		LWLockRelease(&slot->lock);
 		worker_wait_committed(slot, position);
 	}
+}
+
+/* hub.wait_for_audit() returns void */
+Datum
+hub_wait_for_audit(PG_FUNCTION_ARGS)
+{
+	worker_wait_all();
 	PG_RETURN_VOID();
 }
 
@@ -171,7 +178,7 @@ hub_seal_audit(PG_FUNCTION_ARGS)
 	AuditSlot  *asked = NULL;
 	uint64		ticket = 0;
 
-	hub_wait_for_audit(fcinfo);
+	worker_wait_all();
 	worker_wait_init(&wait);
 	for (;;)
 	{

@@ -165,8 +165,8 @@ event_xid_base(void)
 	if (event_origin_is_current(NULL))
 		return base_cached;
 
-	/* whoever else is about to register it waits here, and then finds our row */
-	origin = table_open(base_relation, ShareRowExclusiveLock);
+	/* another transaction may do the same at this moment: the rows will be equal */
+	origin = table_open(base_relation, RowExclusiveLock);
 	last_origin(origin, &number, &is_ours);
 	if (!is_ours)
 	{
@@ -179,7 +179,6 @@ event_xid_base(void)
 		tuple = heap_form_tuple(RelationGetDescr(origin), values, nulls);
 		CatalogTupleInsert(origin, tuple);
 		heap_freetuple(tuple);
-		CommandCounterIncrement();
 	}
 	table_close(origin, NoLock);
 	base_cached = origin_base(number);

@@ -30,4 +30,7 @@ extern void worker_wait(WorkerWait *wait);
 /* Wait until everything up to a ring position is committed */
 extern void worker_wait_committed(AuditSlot *slot, uint64 position);
 
+/* Wait until everything that is in the ring now is committed */
+extern void worker_wait_all(void);
+
 #endif							/* CUSTOMER_HUB_WORKER_H */

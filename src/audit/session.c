@@ -31,6 +31,14 @@
 #define HOLD_NUDGE_MS 1000
 #define HOLD_PATIENCE_MS 15000
 
+/* Why a database is wanted without its worker */
+typedef enum HoldReason
+{
+	HOLD_DROP,
+	HOLD_COPY,
+	HOLD_CHANGE
+} HoldReason;
+
 /* To do when this transaction commits */
 static bool start_on_commit = false;	/* CREATE EXTENSION */
 static bool wake_on_commit = false; /* DROP EXTENSION */
@@ -38,6 +46,7 @@ static bool probe_on_commit = false;	/* CREATE DATABASE */
 
 /* The slot whose worker this transaction keeps away, or NULL */
 static AuditSlot *held_slot = NULL;
+static bool held_for_drop = false;
 
 PG_FUNCTION_INFO_V1(hub_start_audit_worker);
 PG_FUNCTION_INFO_V1(hub_wait_for_audit);
@@ -227,23 +236,28 @@ hub_audit_worker_pid(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(pid);
 }
 
-/* Let the worker that this transaction kept away come back */
+/* Let the worker that this transaction kept away come back, unless its database is gone */
 static void
-let_go(void)
+let_go(bool committed)
 {
 	if (held_slot == NULL)
 		return;
 	LWLockAcquire(slot_table_lock(), LW_EXCLUSIVE);
 	if (held_slot->holder == MyProcPid)
+	{
 		held_slot->holder = 0;
+		if (committed && held_for_drop && held_slot->pid == 0 && held_slot->state == SLOT_WANTED)
+			slot_release(held_slot);
+	}
 	LWLockRelease(slot_table_lock());
 	held_slot = NULL;
+	held_for_drop = false;
 	slot_wake_launcher();
 }
 
 /* Stop the worker of a database and keep it away until this transaction ends */
 static void
-hold_worker(Oid database)
+hold_worker(Oid database, bool for_drop)
 {
 	AuditSlot  *slot = slot_of_database(database);
 	TimestampTz begun = GetCurrentTimestamp();
@@ -251,12 +265,13 @@ hold_worker(Oid database)
 
 	if (slot == NULL)
 		return;
-	let_go();
+	let_go(false);
 	LWLockAcquire(slot_table_lock(), LW_EXCLUSIVE);
 	if (slot->database == database && slot->holder == 0)
 	{
 		slot->holder = MyProcPid;
 		held_slot = slot;
+		held_for_drop = for_drop;
 	}
 	LWLockRelease(slot_table_lock());
 	if (held_slot == NULL)
@@ -305,13 +320,13 @@ may_create_databases(void)
 
 /* Hold the worker of a database, if the user may do to it what the command does */
 static void
-hold_by_name(const char *name, bool copying)
+hold_by_name(const char *name, HoldReason reason)
 {
 	Oid			database = get_database_oid(name, true);
 
 	if (OidIsValid(database) &&
-		(compat_database_owned(database, GetUserId()) || (copying && may_create_databases())))
-		hold_worker(database);
+		(compat_database_owned(database, GetUserId()) || (reason == HOLD_COPY && may_create_databases())))
+		hold_worker(database, reason == HOLD_DROP);
 }
 
 /* Get the worker out of the way of commands that need a database to themselves */
@@ -326,7 +341,7 @@ launcher_before_utility(Node *parsetree)
 	switch (nodeTag(parsetree))
 	{
 		case T_DropdbStmt:
-			hold_by_name(((DropdbStmt *) parsetree)->dbname, false);
+			hold_by_name(((DropdbStmt *) parsetree)->dbname, HOLD_DROP);
 			break;
 		case T_CreatedbStmt:
 			{
@@ -340,19 +355,19 @@ launcher_before_utility(Node *parsetree)
 						source = defGetString(option);
 				}
 				probe_on_commit = true;
-				hold_by_name(source, true);
+				hold_by_name(source, HOLD_COPY);
 				break;
 			}
 		case T_AlterDatabaseStmt:
 			foreach(cell, ((AlterDatabaseStmt *) parsetree)->options)
 			{
 				if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
-					hold_by_name(((AlterDatabaseStmt *) parsetree)->dbname, false);
+					hold_by_name(((AlterDatabaseStmt *) parsetree)->dbname, HOLD_CHANGE);
 			}
 			break;
 		case T_RenameStmt:
 			if (((RenameStmt *) parsetree)->renameType == OBJECT_DATABASE)
-				hold_by_name(((RenameStmt *) parsetree)->subname, false);
+				hold_by_name(((RenameStmt *) parsetree)->subname, HOLD_CHANGE);
 			break;
 		case T_DropStmt:
 			if (((DropStmt *) parsetree)->removeType == OBJECT_EXTENSION ||
@@ -396,7 +411,7 @@ end_transaction(XactEvent event, void *arg)
 			return;
 	}
 	start_on_commit = wake_on_commit = probe_on_commit = false;
-	let_go();
+	let_go(event == XACT_EVENT_COMMIT);
 }
 
 /* Register the launcher, and watch transactions end; called once from _PG_init */

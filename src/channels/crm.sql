@@ -292,12 +292,14 @@ BEGIN
 		attachments hub.encrypted_jsonb('content'),
 		details hub.encrypted_jsonb('content'),
 		received_at timestamptz NOT NULL DEFAULT now(),
+		settled_at timestamptz,
 		PRIMARY KEY (customer_id, pending_id)
 	);
 	COMMENT ON TABLE crm.pending_ref IS 'Edits that came before their message, and events that contradict one with the same id';
 	COMMENT ON COLUMN crm.pending_ref.target_key IS 'Keyed hash of the message''s id, as in crm.event_ledger';
 	COMMENT ON COLUMN crm.pending_ref.waits_for IS 'message: applied when it comes; review: a person decides';
-	CREATE INDEX pending_ref_target ON crm.pending_ref (account_id, target_key);
+	COMMENT ON COLUMN crm.pending_ref.settled_at IS 'When it was applied or decided; retention takes it from there';
+	CREATE INDEX pending_ref_target ON crm.pending_ref (account_id, target_key) WHERE settled_at IS NULL;
 	CREATE INDEX pending_ref_scope ON crm.pending_ref (region, line_id, team_id);
 
 	-- what staff decided

@@ -350,6 +350,7 @@ BEGIN
 			NULL::bytea AS event_key, NULL AS version
 		FROM crm.pending_ref p
 		WHERE p.account_id = account AND p.target_key = key AND p.waits_for = 'message' AND p.customer_id = customer
+			AND p.settled_at IS NULL
 		UNION ALL
 		SELECT l.occurred_at, l.kind, NULL, NULL, l.facts, NULL, l.event_key, l.version
 		FROM crm.event_ledger l
@@ -359,7 +360,9 @@ BEGIN
 		PERFORM hub.apply_to_message(customer, message, message_received_at, waiting.kind, waiting.occurred_at,
 			waiting.body, waiting.attachments, waiting.facts);
 		IF waiting.pending_id IS NOT NULL THEN
-			DELETE FROM crm.pending_ref p WHERE p.customer_id = customer AND p.pending_id = waiting.pending_id;
+			-- its text is in the message now; deleting the row is not ours, it may be under a legal hold
+			UPDATE crm.pending_ref p SET settled_at = now(), body = NULL, attachments = NULL
+			WHERE p.customer_id = customer AND p.pending_id = waiting.pending_id;
 		ELSE
 			UPDATE crm.event_ledger l SET waits_for = NULL, facts = NULL, customer_id = customer
 			WHERE l.account_id = account AND l.event_key = waiting.event_key AND l.kind = waiting.kind

@@ -4,7 +4,7 @@
 \! sh test/fixtures/make_token.sh --new-key "$KEY"
 \set public_key `sh test/fixtures/make_token.sh --public-key "$KEY"`
 
-SELECT plan(24);
+SELECT plan(27);
 CREATE ROLE pooled LOGIN NOINHERIT;
 GRANT hub_agent, hub_manager TO pooled;
 SELECT hub.add_token_issuer('idp', decode(:'public_key', 'hex')) \g /dev/null
@@ -31,6 +31,7 @@ VACUUM ANALYZE visit;
 CREATE FUNCTION visits() RETURNS bigint LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT count(*) FROM visit); END';
 CREATE FUNCTION visits_sql() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM visit';
 CREATE FUNCTION may_see(region hub.region) RETURNS bool LANGUAGE plpgsql STABLE AS 'BEGIN RETURN hub.in_regions(region); END';
+CREATE FUNCTION owner_may_see(region hub.region) RETURNS bool LANGUAGE plpgsql STABLE SECURITY DEFINER AS 'BEGIN RETURN hub.in_regions(region); END';
 
 -- by hand: id / 32 is the owner, of whom each member owns 32 rows of all kinds
 SELECT count(*) AS anna_rows FROM visit WHERE region = 'DE' AND line_id = 1 AND (team_id = 10 OR owner_id = 1) \gset
@@ -45,6 +46,11 @@ BEGIN;
 SELECT hub.authenticate(:'anna') \g /dev/null
 PREPARE visits AS SELECT count(*) FROM visit;
 PREPARE one AS SELECT count(*) FROM visit WHERE id = $1;
+PREPARE scope AS SELECT format('%s %s %s', hub.my_regions(), hub.my_lines(), hub.in_regions('DE')) AS mine;
+SELECT is(ARRAY[hub.in_regions('DE'), owner_may_see('DE'), hub.in_regions('DE'), owner_may_see('DE')], '{t,f,t,f}',
+	'who is somebody else within a statement is nobody there');
+EXECUTE scope \gset first_
+SELECT is(:'first_mine'::text, '{DE} {1} t', 'a scope alone, prepared by one agent');
 EXECUTE visits \gset first_
 SELECT is(:first_count, :anna_rows::int, 'prepared and executed by one agent');
 EXECUTE one (0) \gset first_one_
@@ -56,6 +62,8 @@ COMMIT;
 
 BEGIN;
 SELECT hub.authenticate(:'ben') \g /dev/null
+EXECUTE scope \gset second_
+SELECT is(:'second_mine'::text, '{FR,US,US-CA} {1,2} f', 'a scope, executed by another agent');
 EXECUTE visits \gset second_
 SELECT is(:second_count, :ben_rows::int, 'executed by another agent: his own rows');
 EXECUTE one (0) \gset second_one_

@@ -31,7 +31,7 @@ my $breaks = sub {
 my $script = sub {
 	my ($writer) = @_;
 	my $sql = '';
-	for my $i (1 .. 42)
+	for my $i (1 .. 150)
 	{
 		my $update = "UPDATE person SET n = n + 1 WHERE k = " . ($writer * 8 + $i % 8) . ';';
 		$sql .= "BEGIN; $update "
@@ -45,15 +45,22 @@ my $script = sub {
 	}
 	return $sql;
 };
+my $write = sub {
+	my ($name, $text) = @_;
+	my $path = $node->basedir . "/$name";
+	open my $file, '>', $path or die "$path: $!";
+	print $file $text;
+	close $file;
+	return $path;
+};
 my @sessions;
 my $busy = $node->connstr('hub') . ' application_name=busy';
 for my $writer (1 .. 4)
 {
-	my $in = $script->($writer);
-	push @sessions, IPC::Run::start([ 'psql', '-XAtq', '-d', $busy ], '<', \$in, '>', '/dev/null', '2>', '/dev/null');
+	push @sessions, IPC::Run::start([ 'psql', '-XAtq', '-d', $busy, '-f', $write->("writer$writer", $script->($writer)) ], '<', \undef, '>', '/dev/null', '2>', '/dev/null');
 }
-my $reads = "SELECT name FROM person LIMIT 20;\n" x 20;
-push @sessions, IPC::Run::start([ 'psql', '-XAtq', '-U', 'anna', '-d', $busy ], '<', \$reads, '>', '/dev/null', '2>', '/dev/null');
+my $reads = $write->('reads', "SELECT name FROM person LIMIT 20;\n" x 20);
+push @sessions, IPC::Run::start([ 'psql', '-XAtq', '-U', 'anna', '-d', $busy, '-f', $reads ], '<', \undef, '>', '/dev/null', '2>', '/dev/null');
 # one that stays open through all of them, and holds back every snapshot
 my ($long_in, $long_out) = ("BEGIN; UPDATE person SET n = -1 WHERE k = 1; SELECT 'open';\n", '');
 my $long = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('hub') ], '<', \$long_in, '>', \$long_out, '2>', '/dev/null');
@@ -67,7 +74,7 @@ do
 } while ($node->safe_psql('hub', q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'busy'}) ne '0');
 $_->finish for @sessions;
 is($alarms, '', 'no alarm while others write and blocks are sealed');
-cmp_ok($looks, '>', 2, "($looks looks)");
+cmp_ok($looks, '>', 1, "($looks looks)");
 $long_in .= "COMMIT;\n\\q\n";
 $long->finish;
 $node->safe_psql('hub', 'CALL hub.seal_audit()');

@@ -281,7 +281,7 @@ BEGIN
 		RAISE EXCEPTION 'request % does not exist', withdraw_approval.id
 			USING ERRCODE = 'undefined_object', HINT = 'hub.approval_queue lists the open requests.';
 	END IF;
-	IF CASE WHEN request.member_id IS NULL THEN request.login <> session_user ELSE request.member_id IS DISTINCT FROM me END THEN
+	IF (CASE WHEN request.member_id IS NULL THEN request.login <> session_user ELSE request.member_id IS DISTINCT FROM me END) THEN
 		RAISE EXCEPTION 'permission denied to withdraw request %', withdraw_approval.id
 			USING ERRCODE = 'CH205', HINT = 'Only who made a request can withdraw it; approvers can reject it.';
 	END IF;

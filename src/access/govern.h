@@ -6,9 +6,7 @@
 
 #include "postgres.h"
 
-/* Prefixes of what hub.govern() creates on a relation */
-#define GOVERN_POLICY_PREFIX "hub_"
-#define GOVERN_TRIGGER_SCHEMA "hub"
+/* The sealing trigger: last in the order of names, so that nothing changes a value after it */
 #define GOVERN_SEAL_TRIGGER "zz_hub_seal"
 
 /* Extend the rules of a governed table to one that has become a partition of it */

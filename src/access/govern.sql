@@ -95,13 +95,27 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.policy_predicate(name, hub.governed) IS 'Condition of the row policies of a hub role on a governed relation';
 
+CREATE FUNCTION hub.governed_triggers(OUT name pg_catalog.name, OUT function pg_catalog.text, OUT effect pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES ('zz_hub_seal'::name, 'hub.seal_row', 'sealed'),
+		('hub_audit', 'hub.audit_row', 'audited'),
+		('hub_hold', 'hub.refuse_held_row', 'held against legal holds'),
+		('hub_refuse_truncate', 'hub.refuse_truncate', 'protected against TRUNCATE')
+$$;
+COMMENT ON FUNCTION hub.governed_triggers() IS 'Triggers that each governed relation and partition has, with the function each calls and what rows are by it';
+
 CREATE FUNCTION hub.apply_policies(target pg_catalog.regclass, governed hub.governed) RETURNS pg_catalog.void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	policy record;
 BEGIN
-	FOR policy IN SELECT p.polname FROM pg_policy p WHERE p.polrelid = target AND p.polname LIKE 'hub\_%' LOOP
+	FOR policy IN
+		SELECT p.polname FROM pg_policy p JOIN hub.policy_matrix() m ON p.polname = m.role || '_' || m.command
+		WHERE p.polrelid = target
+	LOOP
 		EXECUTE format('DROP POLICY %I ON %s', policy.polname, target);
 	END LOOP;
 	FOR policy IN
@@ -281,12 +295,15 @@ BEGIN
 	END IF;
 	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', target);
 	FOR part IN SELECT hub.relation_tree(target) LOOP
-		FOR item IN SELECT p.polname FROM pg_policy p WHERE p.polrelid = part AND p.polname LIKE 'hub\_%' LOOP
+		FOR item IN
+			SELECT p.polname FROM pg_policy p JOIN hub.policy_matrix() m ON p.polname = m.role || '_' || m.command
+			WHERE p.polrelid = part
+		LOOP
 			EXECUTE format('DROP POLICY %I ON %s', item.polname, part);
 		END LOOP;
 		FOR item IN
-			SELECT t.tgname FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
-			WHERE t.tgrelid = part AND t.tgparentid = 0 AND NOT t.tgisinternal AND f.pronamespace = 'hub'::regnamespace
+			SELECT t.tgname FROM pg_trigger t JOIN hub.governed_triggers() g ON g.name = t.tgname
+			WHERE t.tgrelid = part AND t.tgparentid = 0
 		LOOP
 			EXECUTE format('DROP TRIGGER %I ON %s', item.tgname, part);
 		END LOOP;

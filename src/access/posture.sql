@@ -32,17 +32,15 @@ AS $$
 	UNION ALL
 	SELECT 'critical', r.relation::text,
 		CASE WHEN t.oid IS NULL THEN format('trigger %s is missing', e.name)
-			WHEN t.tgfoid IS DISTINCT FROM to_regproc('hub.' || e.function)::oid THEN format('trigger %s calls another function', e.name)
+			WHEN t.tgfoid IS DISTINCT FROM to_regproc(e.function)::oid THEN format('trigger %s calls another function', e.name)
 			WHEN t.tgenabled = 'D' THEN format('trigger %s is disabled', e.name)
 			ELSE format('trigger %s does not fire always', e.name) END,
 		format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %s, or hub.govern() again when it is missing; what was written meanwhile was not %s.',
 			r.relation, e.name, e.effect)
 	FROM hub.governed_relations() r
-	CROSS JOIN (VALUES ('zz_hub_seal', 'seal_row', 'sealed'), ('hub_audit', 'audit_row', 'audited'),
-		('hub_hold', 'refuse_held_row', 'held against legal holds'),
-		('hub_refuse_truncate', 'refuse_truncate', 'protected')) e (name, function, effect)
+	CROSS JOIN hub.governed_triggers() e
 	LEFT JOIN pg_trigger t ON t.tgrelid = r.relation AND t.tgname = e.name
-	WHERE t.oid IS NULL OR t.tgenabled <> 'A' OR t.tgfoid IS DISTINCT FROM to_regproc('hub.' || e.function)::oid
+	WHERE t.oid IS NULL OR t.tgenabled <> 'A' OR t.tgfoid IS DISTINCT FROM to_regproc(e.function)::oid
 
 	UNION ALL
 	SELECT 'high', r.relation::text, format('trigger %s runs after the sealing trigger', t.tgname),

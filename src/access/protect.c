@@ -33,6 +33,7 @@
 #include "access/protect.h"
 #include "foundation/catalog.h"
 #include "foundation/errors.h"
+#include "identity/member.h"
 
 #define EXTENSION_NAME "customer_hub"
 #define UNGOVERN_HINT "hub.ungovern() releases a relation; a hub administrator needs an approval for it."
@@ -138,11 +139,26 @@ check_trigger_drop(Oid trigger)
 	table_close(triggers, AccessShareLock);
 }
 
-/* Is this the name of a policy that hub.govern() makes? */
+/* Is this the name of a policy that hub.govern() makes, as hub.policy_matrix() has them? */
 static bool
 policy_is_ours(const char *name)
 {
-	return strncmp(name, GOVERN_POLICY_PREFIX, strlen(GOVERN_POLICY_PREFIX)) == 0;
+	static const char *const commands[] = {"_select", "_insert", "_update"};
+
+	for (HubRole role = HUB_ROLE_AGENT; role <= HUB_ROLE_AI_AGENT; role++)
+	{
+		const char *role_name = role_default_name(role);
+		size_t		len = strlen(role_name);
+
+		if (strncmp(name, role_name, len) != 0)
+			continue;
+		for (int i = 0; i < lengthof(commands); i++)
+		{
+			if (strcmp(name + len, commands[i]) == 0)
+				return true;
+		}
+	}
+	return false;
 }
 
 /* Refuse to drop a policy of ours from a governed relation */
@@ -323,6 +339,17 @@ check_create_trigger(CreateTrigStmt *statement)
 						 GOVERN_SEAL_TRIGGER)));
 }
 
+/* Refuse policies that would show more rows than ours; ours are there, or come from a dump */
+static void
+check_create_policy(CreatePolicyStmt *statement)
+{
+	Oid			relid = governed_range_var(statement->table);
+
+	if (OidIsValid(relid) && statement->permissive && !policy_is_ours(statement->policy_name))
+		refuse("create permissive policy", statement->policy_name, relid,
+			   "It would show rows that the policies of customer_hub do not. CREATE POLICY ... AS RESTRICTIVE narrows them.");
+}
+
 /* Refuse to rename a trigger or policy of ours */
 static void
 check_rename(RenameStmt *statement)
@@ -403,6 +430,10 @@ protect_before_utility(Node *parsetree)
 		case T_DropStmt:
 			if (catalog_installed() && governed_any())
 				check_drop_table((DropStmt *) parsetree);
+			break;
+		case T_CreatePolicyStmt:
+			if (catalog_installed() && governed_any())
+				check_create_policy((CreatePolicyStmt *) parsetree);
 			break;
 		case T_AlterPolicyStmt:
 			if (!catalog_installed() || !governed_any())

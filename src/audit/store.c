@@ -20,7 +20,6 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
-#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
@@ -217,28 +216,12 @@ partition_of(Relation root, TimestampTz recorded_at)
 	return desc->oids[index];
 }
 
-/* Order rows by a uuid column, those without a value last */
-static int
-compare_uuids(const void *a, const void *b, void *arg)
-{
-	AttrNumber	attnum = *(AttrNumber *) arg;
-	bool		left_null;
-	bool		right_null;
-	Datum		left = slot_getattr(*(TupleTableSlot *const *) a, attnum, &left_null);
-	Datum		right = slot_getattr(*(TupleTableSlot *const *) b, attnum, &right_null);
-
-	if (left_null || right_null)
-		return (int) left_null - (int) right_null;
-	return memcmp(DatumGetUUIDP(left)->data, DatumGetUUIDP(right)->data, UUID_LEN);
-}
-
 /* Add the rows of a partition to one of its indexes */
 static void
 insert_index_entries(Relation index, IndexInfo *info, Relation partition, TupleTableSlot **rows,
 					 int count)
 {
 	IndexUniqueCheck check = info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
-	AttrNumber	attnum = info->ii_IndexAttrNumbers[0];
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 
@@ -251,9 +234,6 @@ insert_index_entries(Relation index, IndexInfo *info, Relation partition, TupleT
 						RelationGetRelationName(index)),
 				 errhint("Drop the index; the audit trail takes indexes on columns only.")));
 
-	/* subjects come in no order, and neighbours in the index are cheap to find together */
-	if (TupleDescAttr(RelationGetDescr(partition), attnum - 1)->atttypid == UUIDOID)
-		qsort_arg(rows, count, sizeof(TupleTableSlot *), compare_uuids, &attnum);
 	for (int row = 0; row < count; row++)
 	{
 		FormIndexDatum(info, rows[row], NULL, values, nulls);

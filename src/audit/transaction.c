@@ -95,6 +95,9 @@ static bool base_known = false;
 static uint64 base_cached = 0;
 static Oid	base_relation = InvalidOid;
 
+/* Position of the transaction in the trail, base included; 0 until it is needed */
+static uint64 transaction_xid = 0;
+
 /* Read the last row of hub.audit_origin; false when it has none */
 static bool
 last_origin(Relation origin, int32 *number, bool *is_ours)
@@ -196,6 +199,15 @@ client_address(void)
 	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
 	address = inet_client_addr(fcinfo);
 	return fcinfo->isnull ? (Datum) 0 : address;
+}
+
+/* Return the position of this transaction in the trail */
+static uint64
+current_xid(void)
+{
+	if (transaction_xid == 0)
+		transaction_xid = event_xid_base() + U64FromFullTransactionId(GetTopFullTransactionId());
+	return transaction_xid;
 }
 
 /* Describe who is at work in this backend */
@@ -317,7 +329,7 @@ event_insert(AuditEvent *event)
 		progress.has_actor = true;
 	}
 
-	event->xid = event_xid_base() + U64FromFullTransactionId(GetTopFullTransactionId());
+	event->xid = current_xid();
 	event->ordinal = progress.count + 1;
 	event->recorded_at = GetCurrentTimestamp();
 
@@ -380,9 +392,7 @@ write_transaction(void)
 	if (!OidIsValid(relid))
 		return;
 
-	values[TRANSACTION_XID] =
-		FullTransactionIdGetDatum(FullTransactionIdFromU64(event_xid_base() +
-														   U64FromFullTransactionId(GetTopFullTransactionId())));
+	values[TRANSACTION_XID] = FullTransactionIdGetDatum(FullTransactionIdFromU64(current_xid()));
 	values[TRANSACTION_STARTED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[TRANSACTION_MEMBER] = Int32GetDatum(actor->member_id);
 	nulls[TRANSACTION_MEMBER] = actor->member_id == 0;
@@ -420,6 +430,7 @@ forget_progress(void)
 {
 	store_forget();
 	saved_used = 0;
+	transaction_xid = 0;
 	if (progress.count > 0 || progress.has_actor)
 		memset(&progress, 0, sizeof(progress));
 }
@@ -464,6 +475,7 @@ subtransaction_changed(SubXactEvent event, SubTransactionId sub_id, SubTransacti
 	{
 		case SUBXACT_EVENT_ABORT_SUB:
 			base_known = false;
+			transaction_xid = 0;
 			if (has_events)
 			{
 				progress = top->before;

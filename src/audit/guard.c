@@ -42,7 +42,9 @@
 #define EXTENSION_NAME "customer_hub"
 #define AUDIT_OWNER "hub_audit_owner"
 
-static const char *const trail_tables[] = {"audit_event", "audit_transaction", "audit_origin"};
+static const char *const trail_tables[] = {
+	"audit_event", "audit_transaction", "audit_origin", "audit_block", "audit_log"
+};
 
 /* Is a COPY FROM into a table of schema hub at work? */
 static bool copying = false;

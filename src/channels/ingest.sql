@@ -17,6 +17,7 @@ CREATE TYPE hub.customer_ref AS (
 	identity_id uuid,
 	team_id int,
 	owner_id int,
+	named boolean,
 	suppressed boolean
 );
 COMMENT ON TYPE hub.customer_ref IS 'A customer as the steps of hub.ingest() hand it on; engine only';
@@ -38,6 +39,11 @@ base64 for LINE, mixdesk_sign: for Mixdesk; the other channels send the secret i
 CREATE FUNCTION hub.event_key(account int, value text) RETURNS bytea
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'hub_event_key';
 COMMENT ON FUNCTION hub.event_key(int, text) IS 'Keyed hash of a message id or of the content of an event; engine only';
+
+CREATE FUNCTION hub.event_digest(account int, facts text[], attachments jsonb, details jsonb) RETURNS bytea
+	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'hub_event_digest';
+COMMENT ON FUNCTION hub.event_digest(int, text[], jsonb, jsonb) IS
+'Keyed hash of what an event says, without the names and links that change between two deliveries of it; engine only';
 
 CREATE FUNCTION hub.event_lock(account int, value text) RETURNS bigint
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'hub_event_lock';
@@ -64,65 +70,45 @@ COMMENT ON FUNCTION hub.parse_event(hub.channel, jsonb) IS 'Every event in a pay
 
 -- Addresses ---------------------------------------------------------------------
 
-CREATE FUNCTION hub.address_scope(scope hub.account_scope, kind text) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE WHEN kind = 'visitor' OR (scope).channel IN ('messenger', 'instagram', 'line')
-		THEN (scope).external_id ELSE '' END
-$$;
-COMMENT ON FUNCTION hub.address_scope(hub.account_scope, text) IS 'Where an address means something: in one account, or (empty) on the whole channel; engine only';
-
 CREATE TYPE hub.event_address AS (
-	ordinal int,
 	kind text,
 	address text,
 	typed boolean
 );
 COMMENT ON TYPE hub.event_address IS 'An address of a customer, as an event tells it; engine only';
 
-CREATE FUNCTION hub.event_addresses(scope hub.account_scope, event hub.channel_event) RETURNS SETOF hub.event_address
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT min(a.ordinal), a.kind, a.address, bool_and(a.typed)
-	FROM (
-		SELECT 0, (event).sender_kind, (event).sender
-		WHERE (event).sender_kind NOT IN ('business', 'agent')
-		UNION ALL
-		SELECT 0, CASE
-				WHEN (scope).channel IN ('web', 'mixdesk') THEN 'visitor'
-				WHEN (scope).channel = 'email' THEN 'email'
-				WHEN (event).recipient ~ '^\+?[0-9]+$' AND (scope).channel <> 'telegram' THEN 'phone'
-				ELSE 'user_id' END, (event).recipient
-		WHERE (event).sender_kind IN ('business', 'agent')
-		UNION ALL
-		SELECT 1, a.alias ->> 'kind', a.alias ->> 'address'
-		FROM jsonb_array_elements((event).details -> 'aliases') a (alias)
-		UNION ALL
-		SELECT 2, 'email', hub.email_if_valid((event).details ->> 'email')
-		UNION ALL
-		SELECT 2, 'phone', hub.phone_if_valid((event).details ->> 'phone')
-	) n (ordinal, kind, named)
-	CROSS JOIN LATERAL (
-		SELECT n.ordinal, n.kind, CASE n.kind WHEN 'email' THEN lower(n.named) ELSE n.named END AS address,
-			n.ordinal = 2 OR ((scope).channel = 'web' AND n.kind IN ('email', 'phone')) AS typed
-	) a
-	WHERE a.address <> ''
-	GROUP BY a.kind, a.address
-	ORDER BY 4, 1
-$$;
-COMMENT ON FUNCTION hub.event_addresses(hub.account_scope, hub.channel_event) IS
+CREATE FUNCTION hub.event_addresses(channel text, sender_kind text, sender text, recipient text, details jsonb)
+	RETURNS SETOF hub.event_address
+	LANGUAGE c STABLE PARALLEL SAFE ROWS 2 AS 'MODULE_PATHNAME', 'hub_event_addresses';
+COMMENT ON FUNCTION hub.event_addresses(text, text, text, text, jsonb) IS
 'The customer''s addresses that an event tells: first the one it goes by, then others of the same person, last what was merely typed; engine only';
 
-CREATE FUNCTION hub.find_customer(scope hub.account_scope, kind text, address text) RETURNS hub.customer_ref
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION hub.address_scope(scope hub.account_scope, kind text) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT i.customer_id, i.identity_id, c.team_id, c.owner_id, false
+BEGIN
+	RETURN CASE WHEN kind = 'visitor' OR scope.channel IN ('messenger', 'instagram', 'line') THEN scope.external_id ELSE '' END;
+END
+$$;
+COMMENT ON FUNCTION hub.address_scope(hub.account_scope, text) IS 'Where an address means something: in one account, or (empty) on the whole channel; engine only';
+
+CREATE FUNCTION hub.find_customer(scope hub.account_scope, address_kind text, wanted text) RETURNS hub.customer_ref
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	customer hub.customer_ref;
+	meaning text := hub.address_scope(scope, address_kind);
+BEGIN
+	SELECT i.customer_id, i.identity_id, c.team_id, c.owner_id, c.display_name IS NOT NULL, false INTO customer
 	FROM crm.identity i JOIN crm.customer c ON c.customer_id = i.customer_id
-	WHERE i.address = $3 AND i.kind = $2 AND i.channel = ($1).channel AND i.scope = hub.address_scope($1, $2)
-		AND i.region = ($1).region AND i.line_id = ($1).line_id AND i.valid_to IS NULL AND NOT i.typed
+	WHERE i.address = wanted AND i.kind = address_kind AND i.channel = scope.channel
+		AND i.scope = meaning
+		AND i.region = scope.region AND i.line_id = scope.line_id AND i.valid_to IS NULL AND NOT i.typed
 		AND hub.subject_state(i.customer_id) <> 'erased'
 	ORDER BY i.valid_from, i.customer_id
-	LIMIT 1
+	LIMIT 1;
+	RETURN customer;
+END
 $$;
 COMMENT ON FUNCTION hub.find_customer(hub.account_scope, text, text) IS 'The customer that has an address, in the account''s region and line of business; engine only';
 
@@ -171,7 +157,7 @@ DECLARE
 	added uuid;
 	name text := nullif(btrim(event.details ->> 'name'), '');
 BEGIN
-	FOR item IN SELECT * FROM hub.event_addresses(scope, event) LOOP
+	FOR item IN SELECT * FROM hub.event_addresses(scope.channel::text, event.sender_kind, event.sender, event.recipient, event.details) LOOP
 		IF item.typed THEN
 			IF NOT EXISTS (SELECT FROM crm.identity i
 				WHERE i.customer_id = customer.customer_id AND i.channel = scope.channel AND i.kind = item.kind
@@ -205,8 +191,8 @@ BEGIN
 		END LOOP;
 		INSERT INTO crm.customer (region, line_id, team_id, display_name, locale)
 		VALUES (scope.region, scope.line_id, scope.team_id, name, event.details ->> 'locale')
-		RETURNING customer_id, NULL, team_id, owner_id, false INTO customer;
-	ELSIF name IS NOT NULL THEN
+		RETURNING customer_id, NULL, team_id, owner_id, true, false INTO customer;
+	ELSIF name IS NOT NULL AND NOT customer.named THEN
 		UPDATE crm.customer c SET display_name = name
 		WHERE c.customer_id = customer.customer_id AND c.display_name IS NULL;
 	END IF;
@@ -232,7 +218,6 @@ DECLARE
 	thread_name text := event.details ->> 'thread';
 	target record;
 	answered uuid;
-	going_on uuid;
 BEGIN
 	-- the message that this one answers: itself named, or the nearest of a mail's references
 	IF event.reply_to IS NOT NULL OR event.details ? 'references' THEN
@@ -253,24 +238,18 @@ BEGIN
 		END IF;
 	END IF;
 
-	IF scope.threading = 'reply' THEN
-		going_on := answered;
-	ELSE
-		SELECT c.conversation_id INTO going_on
-		FROM crm.conversation c
-		WHERE c.customer_id = customer.customer_id AND c.account_id = scope.account_id
-			AND (c.thread = thread_name OR (c.thread IS NULL AND thread_name IS NULL))
-			AND (scope.threading = 'single' OR c.status <> 'resolved')
-			AND (scope.quiet_after IS NULL OR c.last_activity_at > now() - scope.quiet_after)
-		ORDER BY c.last_activity_at DESC
-		LIMIT 1;
-	END IF;
-
 	UPDATE crm.conversation c SET
 		last_activity_at = now(),
 		status = CASE WHEN event.sender_kind IN ('business', 'agent') THEN c.status ELSE 'open' END,
 		resolved_at = CASE WHEN event.sender_kind IN ('business', 'agent') THEN c.resolved_at END
-	WHERE c.customer_id = customer.customer_id AND c.conversation_id = going_on
+	WHERE c.customer_id = customer.customer_id AND c.conversation_id = CASE scope.threading WHEN 'reply' THEN answered ELSE (
+		SELECT v.conversation_id FROM crm.conversation v
+		WHERE v.customer_id = customer.customer_id AND v.account_id = scope.account_id
+			AND (v.thread = thread_name OR (v.thread IS NULL AND thread_name IS NULL))
+			AND (scope.threading = 'single' OR v.status <> 'resolved')
+			AND (scope.quiet_after IS NULL OR v.last_activity_at > now() - scope.quiet_after)
+		ORDER BY v.last_activity_at DESC
+		LIMIT 1) END
 	RETURNING c.conversation_id, c.team_id, c.owner_id INTO conversation_id, team_id, owner_id;
 	IF NOT FOUND THEN
 		INSERT INTO crm.conversation AS c (customer_id, region, line_id, team_id, account_id, thread)
@@ -404,11 +383,10 @@ DECLARE
 	waits_for bytea;
 	new_message uuid;
 BEGIN
-	-- names and links change between two deliveries of the same event; a receipt says no more than its kind
-	content := hub.event_key(account, CASE WHEN family = 'status' THEN event.kind ELSE jsonb_build_array(event.kind, event.sender, event.text,
-		(SELECT jsonb_agg(a - 'url') FROM jsonb_array_elements(event.attachments) a),
-		event.reply_to, extract(epoch FROM event.occurred_at),
-		event.details - '{name,username,locale,aliases}'::text[])::text END);
+	-- a receipt says no more than its kind
+	content := CASE family WHEN 'status' THEN hub.event_key(account, event.kind)
+		ELSE hub.event_digest(account, ARRAY[event.kind, event.sender, event.text, event.reply_to,
+			extract(epoch FROM event.occurred_at)::text], event.attachments, event.details) END;
 	IF event.external_id IS NOT NULL THEN
 		key := hub.event_key(account, event.external_id);
 	ELSIF event.occurred_at IS NOT NULL THEN
@@ -649,7 +627,7 @@ BEGIN
 		WHERE e.status = 'new' AND e.reply_to IS NOT NULL
 		UNION
 		SELECT hub.event_lock(0, (place.scope).channel::text || a.address)
-		FROM unnest(events) e, hub.event_addresses(place.scope, e) a
+		FROM unnest(events) e, hub.event_addresses((place.scope).channel::text, e.sender_kind, e.sender, e.recipient, e.details) a
 		WHERE e.status = 'new' AND NOT a.typed
 		ORDER BY 1
 	) l;

@@ -3,8 +3,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "common/base64.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "foundation/compat.h"
@@ -14,10 +17,13 @@
 #include "types/data_class.h"
 #include "types/disclosure.h"
 
+#include "channels/jsonb_reader.h"
+
 PG_FUNCTION_INFO_V1(hub_seal_secret);
 PG_FUNCTION_INFO_V1(hub_check_signature);
 PG_FUNCTION_INFO_V1(hub_event_key);
 PG_FUNCTION_INFO_V1(hub_event_lock);
+PG_FUNCTION_INFO_V1(hub_event_digest);
 PG_FUNCTION_INFO_V1(hub_open_for_delivery);
 
 #define EVENT_KEY_BYTES 16
@@ -151,14 +157,13 @@ hub_check_signature(PG_FUNCTION_ARGS)
 
 /* Hash an account's message id, or the content of an event, under a key of its own. */
 static void
-event_hash(int32 account, text *value, uint8 hash[EVENT_KEY_BYTES])
+event_hash(int32 account, const char *value, Size len, uint8 hash[EVENT_KEY_BYTES])
 {
-	Size		len = VARSIZE_ANY_EXHDR(value);
 	uint8	   *message = palloc(sizeof(int32) + len);
 
 	for (int i = 0; i < 4; i++)
 		message[i] = (uint8) ((uint32) account >> (24 - 8 * i));
-	memcpy(message + 4, VARDATA_ANY(value), len);
+	memcpy(message + 4, value, len);
 	keyring_mac(SERVICE_KEY_EVENT, message, len + 4, hash, EVENT_KEY_BYTES);
 	pfree(message);
 }
@@ -167,10 +172,11 @@ event_hash(int32 account, text *value, uint8 hash[EVENT_KEY_BYTES])
 Datum
 hub_event_key(PG_FUNCTION_ARGS)
 {
+	text	   *value = PG_GETARG_TEXT_PP(1);
 	bytea	   *key = palloc(VARHDRSZ + EVENT_KEY_BYTES);
 
 	SET_VARSIZE(key, VARHDRSZ + EVENT_KEY_BYTES);
-	event_hash(PG_GETARG_INT32(0), PG_GETARG_TEXT_PP(1), (uint8 *) VARDATA(key));
+	event_hash(PG_GETARG_INT32(0), VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), (uint8 *) VARDATA(key));
 	PG_RETURN_BYTEA_P(key);
 }
 
@@ -178,12 +184,88 @@ hub_event_key(PG_FUNCTION_ARGS)
 Datum
 hub_event_lock(PG_FUNCTION_ARGS)
 {
+	text	   *value = PG_GETARG_TEXT_PP(1);
 	uint8		hash[EVENT_KEY_BYTES];
 	int64		number;
 
-	event_hash(PG_GETARG_INT32(0), PG_GETARG_TEXT_PP(1), hash);
+	event_hash(PG_GETARG_INT32(0), VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), hash);
 	memcpy(&number, hash, sizeof(number));
 	PG_RETURN_INT64(number);
+}
+
+/* Append a text with its length before it, so that no two lists of texts read the same. */
+static void
+append_field(StringInfo content, const char *text, int len)
+{
+	appendStringInfo(content, "%d:", len);
+	appendBinaryStringInfo(content, text, len);
+}
+
+/* Append the members of an object, but for those that change between two deliveries. */
+static void
+append_members(StringInfo content, JsonbContainer *object)
+{
+	static const char *const changing[] = {"name", "username", "locale", "aliases", "url"};
+	ReaderMembers members;
+
+	reader_members(&members, object);
+	while (reader_next_member(&members))
+	{
+		bool		skip = false;
+		char	   *text;
+
+		for (int i = 0; i < lengthof(changing); i++)
+			skip = skip || strcmp(members.key, changing[i]) == 0;
+		if (skip)
+			continue;
+		append_field(content, members.key, strlen(members.key));
+		text = members.value.type == jbvBinary
+			? JsonbToCString(NULL, members.value.val.binary.data, members.value.val.binary.len)
+			: reader_scalar_text(&members.value);
+		append_field(content, text ? text : "", text ? strlen(text) : 0);
+	}
+}
+
+/*
+ * hub.event_digest(account int, facts text[], attachments jsonb, details jsonb):
+ * keyed hash of what an event says
+ */
+Datum
+hub_event_digest(PG_FUNCTION_ARGS)
+{
+	ArrayType  *facts = PG_GETARG_ARRAYTYPE_P(1);
+	bytea	   *digest = palloc(VARHDRSZ + EVENT_KEY_BYTES);
+	StringInfoData content;
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+
+	initStringInfo(&content);
+	deconstruct_array(facts, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			appendStringInfoChar(&content, '-');
+		else
+			append_field(&content, VARDATA_ANY(DatumGetTextPP(values[i])),
+						 VARSIZE_ANY_EXHDR(DatumGetTextPP(values[i])));
+	}
+	if (!PG_ARGISNULL(2))
+	{
+		JsonbContainer *list = &PG_GETARG_JSONB_P(2)->root;
+
+		for (int i = 0; i < reader_count(list); i++)
+		{
+			appendStringInfoChar(&content, '[');
+			append_members(&content, reader_element(list, i));
+		}
+	}
+	appendStringInfoChar(&content, '{');
+	if (!PG_ARGISNULL(3))
+		append_members(&content, &PG_GETARG_JSONB_P(3)->root);
+	SET_VARSIZE(digest, VARHDRSZ + EVENT_KEY_BYTES);
+	event_hash(PG_GETARG_INT32(0), content.data, content.len, (uint8 *) VARDATA(digest));
+	PG_RETURN_BYTEA_P(digest);
 }
 
 /*

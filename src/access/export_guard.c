@@ -95,7 +95,7 @@ forget_runs(XactEvent event, void *arg)
 void
 export_guard_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_ceiling, (Datum) 0);
+	catalog_watch_relations(forget_ceiling);
 	RegisterXactCallback(forget_runs, NULL);
 }
 

@@ -117,7 +117,7 @@ free_retired(XactEvent event, void *arg)
 void
 governed_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	catalog_watch_relations(forget_relation);
 	RegisterXactCallback(free_retired, NULL);
 }
 

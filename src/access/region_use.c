@@ -95,7 +95,7 @@ forget_subtransaction(SubXactEvent event, SubTransactionId sub_id, SubTransactio
 void
 region_use_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	catalog_watch_relations(forget_relation);
 	RegisterXactCallback(forget_transaction, NULL);
 	RegisterSubXactCallback(forget_subtransaction, NULL);
 }

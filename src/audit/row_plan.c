@@ -58,7 +58,7 @@ forget_names(Datum arg, int cacheid, uint32 hashvalue)
 void
 row_plan_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	catalog_watch_relations(forget_relation);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_names, (Datum) 0);
 }
 

@@ -97,7 +97,7 @@ forget_root(Datum arg, Oid relid)
 void
 store_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_root, (Datum) 0);
+	catalog_watch_relations(forget_root);
 }
 
 /* Learn the column order, unless it is known */

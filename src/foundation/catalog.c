@@ -21,6 +21,14 @@ static Oid	schema_oid = InvalidOid;
 static bool installed = false;
 static bool cache_valid = false;
 
+/*
+ * Who wants to know of changed relations. A backend has ten places for such
+ * callbacks, of which replication needs several, so the extension takes one.
+ */
+#define MAX_RELATION_WATCHERS 32
+static RelcacheCallbackFunction watchers[MAX_RELATION_WATCHERS];
+static int	watcher_count = 0;
+
 PG_FUNCTION_INFO_V1(hub_catalog_changed);
 
 /* Forget what is cached when a schema comes or goes */
@@ -30,11 +38,29 @@ forget_schema(Datum arg, int cacheid, uint32 hashvalue)
 	cache_valid = false;
 }
 
-/* Watch pg_namespace; called once from _PG_init */
+/* Tell everybody that a relation changed, or that any may have */
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	for (int i = 0; i < watcher_count; i++)
+		watchers[i] (arg, relid);
+}
+
+/* Watch pg_namespace and relations; called once from _PG_init, before the rooms' own */
 void
 catalog_init(void)
 {
 	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+/* Have a function called when a relation changes, as CacheRegisterRelcacheCallback() does */
+void
+catalog_watch_relations(RelcacheCallbackFunction watcher)
+{
+	if (watcher_count >= MAX_RELATION_WATCHERS)
+		elog(FATAL, "out of customer_hub relation watchers");
+	watchers[watcher_count++] = watcher;
 }
 
 static void

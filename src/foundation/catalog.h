@@ -4,10 +4,15 @@
 
 #include "postgres.h"
 
+#include "utils/inval.h"
+
 extern void catalog_init(void);
 extern bool catalog_installed(void);
 extern Oid	catalog_schema(bool missing_ok);
 extern Oid	catalog_relation(const char *name);
 extern Oid	catalog_relation_if_exists(const char *name);
+
+/* Use this instead of CacheRegisterRelcacheCallback(): PostgreSQL has room for ten */
+extern void catalog_watch_relations(RelcacheCallbackFunction watcher);
 
 #endif							/* CUSTOMER_HUB_CATALOG_H */

@@ -66,7 +66,7 @@ forget_clearances(Datum arg, Oid relid)
 void
 clearance_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_clearances, (Datum) 0);
+	catalog_watch_relations(forget_clearances);
 }
 
 /* Return the level a word stands for; SEALED when it is none */

@@ -89,7 +89,7 @@ forget_members_of_roles(Datum arg, int cacheid, uint32 hashvalue)
 void
 member_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_members, (Datum) 0);
+	catalog_watch_relations(forget_members);
 	CacheRegisterSyscacheCallback(AUTHOID, forget_members_of_roles, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_members_of_roles, (Datum) 0);
 }

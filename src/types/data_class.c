@@ -71,7 +71,7 @@ forget_custom_classes(Datum arg, Oid relation)
 void
 data_class_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_custom_classes, (Datum) 0);
+	catalog_watch_relations(forget_custom_classes);
 }
 
 /* Read the custom classes, if they are not cached */

@@ -43,7 +43,8 @@
 #define AUDIT_OWNER "hub_audit_owner"
 
 static const char *const trail_tables[] = {
-	"audit_event", "audit_transaction", "audit_origin", "audit_block", "audit_log"
+	"audit_event", "audit_transaction", "audit_origin", "audit_block", "audit_log",
+	"audit_retirement", "audit_retired_block", "audit_retired_event"
 };
 
 /* Is a COPY FROM into a table of schema hub at work? */

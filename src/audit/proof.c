@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -17,6 +19,7 @@
 #include "audit/checkpoint.h"
 #include "audit/event.h"
 #include "foundation/compat.h"
+#include "foundation/engine.h"
 #include "foundation/errors.h"
 
 /* A tree that is collected, and the leaf that is to be proved */
@@ -27,6 +30,9 @@ typedef struct Wanted
 	int32		ordinal;		/* 0 for a transaction row */
 	bool		found;
 	uint64		index;
+	SPITupleTable *retired;		/* leaves of events that are not there any more */
+	uint64		retired_count;
+	uint64		retired_next;
 	StringInfoData bytes;		/* its canonical bytes */
 	StringInfoData buf;
 	MemoryContext context;
@@ -34,6 +40,9 @@ typedef struct Wanted
 
 PG_FUNCTION_INFO_V1(hub_audit_proof);
 PG_FUNCTION_INFO_V1(hub_audit_consistency);
+PG_FUNCTION_INFO_V1(hub_audit_xid);
+
+static SPIPlanPtr retired_plan = NULL;
 
 /* Begin to collect */
 static void
@@ -65,6 +74,46 @@ collect_leaf(Wanted *wanted, bool is_wanted)
 	merkle_leaves_append(&wanted->leaves, &hash);
 }
 
+/* Read what is left of the retired events of a block, in order */
+static void
+read_retired(Wanted *wanted, int64 block)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(block)};
+
+	SPI_execute_plan(engine_prepare(&retired_plan,
+									"SELECT r.xid, r.ordinal, r.leaf FROM hub.audit_retired_event r "
+									"WHERE r.block_no = $1 ORDER BY r.xid, r.ordinal", 1, types),
+					 values, NULL, true, 0);
+	wanted->retired = SPI_tuptable;
+	wanted->retired_count = SPI_processed;
+	wanted->retired_next = 0;
+}
+
+/* Add the leaves of retired events that come before an event */
+static void
+collect_retired(Wanted *wanted, uint64 xid, int32 ordinal)
+{
+	while (wanted->retired_next < wanted->retired_count)
+	{
+		HeapTuple	tuple = wanted->retired->vals[wanted->retired_next];
+		TupleDesc	tupdesc = wanted->retired->tupdesc;
+		bool		isnull;
+		uint64		this_xid = DatumGetUInt64(SPI_getbinval(tuple, tupdesc, 1, &isnull));
+		int32		this_ordinal = DatumGetInt32(SPI_getbinval(tuple, tupdesc, 2, &isnull));
+		bytea	   *leaf;
+		MerkleHash	hash;
+
+		if (this_xid > xid || (this_xid == xid && this_ordinal > ordinal))
+			break;
+		leaf = DatumGetByteaPP(SPI_getbinval(tuple, tupdesc, 3, &isnull));
+		memset(&hash, 0, sizeof(hash));
+		memcpy(hash.bytes, VARDATA_ANY(leaf), Min(VARSIZE_ANY_EXHDR(leaf), MERKLE_HASH_BYTES));
+		merkle_leaves_append(&wanted->leaves, &hash);
+		wanted->retired_next++;
+	}
+}
+
 /* BlockTupleSink for events */
 static void
 collect_event(HeapTuple tuple, TupleDesc tupdesc, void *arg)
@@ -77,6 +126,7 @@ collect_event(HeapTuple tuple, TupleDesc tupdesc, void *arg)
 	appendStringInfoChar(&wanted->buf, 0);
 	event_read(tuple, tupdesc, &event);
 	event_encode(&event, &wanted->buf);
+	collect_retired(wanted, event.xid, event.ordinal);
 	collect_leaf(wanted, event.xid == wanted->xid && event.ordinal == wanted->ordinal);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(wanted->context);
@@ -202,7 +252,9 @@ hub_audit_proof(PG_FUNCTION_ARGS)
 		before_snapshot = &before.snapshot;
 
 	begin_wanted(&event, xid, ordinal);
+	read_retired(&event, block.number);
 	block_scan_events(before_snapshot, &block.snapshot, block.xid_base, collect_event, &event);
+	collect_retired(&event, PG_UINT64_MAX, 0);
 	begin_wanted(&transaction, xid, 0);
 	block_scan_transactions(before_snapshot, &block.snapshot, block.xid_base,
 							collect_transaction, &transaction);
@@ -269,4 +321,12 @@ hub_audit_consistency(PG_FUNCTION_ARGS)
 	SPI_finish();
 	PopActiveSnapshot();
 	return result;
+}
+
+/* Return the xid that events of this transaction have */
+Datum
+hub_audit_xid(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(UInt64GetDatum(event_xid_base() +
+								   U64FromFullTransactionId(GetTopFullTransactionId())));
 }

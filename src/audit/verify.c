@@ -50,6 +50,7 @@ typedef struct OpenBlock
 	MemoryContext context;
 	AuditBlock	block;
 	bool		broken;			/* something in it is reported already */
+	bool		retired;		/* only the header is left */
 	MerkleRange events;
 	MerkleRange transactions;
 } OpenBlock;
@@ -84,6 +85,8 @@ typedef struct Found
 static SPIPlanPtr blocks_plan = NULL;
 static SPIPlanPtr events_plan = NULL;
 static SPIPlanPtr transactions_plan = NULL;
+static SPIPlanPtr retired_plan = NULL;
+static SPIPlanPtr retirements_plan = NULL;
 
 PG_FUNCTION_INFO_V1(hub_verify_audit);
 
@@ -222,6 +225,7 @@ load_block(Verification *v)
 	MemoryContext old_context;
 	OpenBlock  *open;
 	bool		readable;
+	bool		isnull;
 
 	if (v->blocks_done)
 		return false;
@@ -239,6 +243,8 @@ load_block(Verification *v)
 	merkle_range_init(&open->events);
 	merkle_range_init(&open->transactions);
 	readable = block_read(tuple, v->blocks.rows->tupdesc, &open->block);
+	open->retired = DatumGetBool(SPI_getbinval(tuple, v->blocks.rows->tupdesc,
+											   v->blocks.rows->tupdesc->natts, &isnull));
 	v->blocks.next++;
 	check_header(v, open, readable);
 	MemoryContextSwitchTo(old_context);
@@ -258,7 +264,14 @@ finish_block(Verification *v, OpenBlock *open)
 	AuditBlock *block = &open->block;
 	MerkleHash	root;
 
-	if (!open->broken)
+	if (open->broken)
+		return;
+	if (open->retired)
+	{
+		if (open->events.size > 0 || open->transactions.size > 0)
+			report(v, "block", block->number, 0, 0, "is retired, and holds events all the same");
+	}
+	else
 	{
 		merkle_range_root(&open->events, &root);
 		if ((int64) open->events.size != block->event_count)
@@ -322,17 +335,73 @@ block_of(Verification *v, uint64 xid)
 	return NULL;
 }
 
-/* Check one event, and add it to its block and to the digest of its transaction */
+/* Add an event to its block and to the digest of its transaction */
+static void
+add_event(Verification *v, OpenBlock *open, uint64 xid, int32 ordinal, const uint8 *tag,
+		  const MerkleHash *leaf, Found *found)
+{
+	int64		number = open ? open->block.number : -1;
+	uint8		link[1 + 2 * EVENT_TAG_BYTES];
+
+	if (ordinal == found->last_ordinal)
+	{
+		report(v, "event", number, xid, ordinal, "is there twice");
+		found->broken = true;
+	}
+	for (int32 missing = found->last_ordinal + 1; missing < ordinal; missing++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		report(v, "event", number, xid, missing, "is missing");
+		found->broken = true;
+	}
+	found->last_ordinal = ordinal;
+	found->events++;
+
+	link[0] = DIGEST_DOMAIN;
+	memcpy(link + 1, found->digest, EVENT_TAG_BYTES);
+	memcpy(link + 1 + EVENT_TAG_BYTES, tag, EVENT_TAG_BYTES);
+	keyring_siphash128(SERVICE_KEY_AUDIT_EVENT, link, sizeof(link), found->digest);
+
+	if (open)
+		merkle_range_append(&open->events, leaf, NULL, NULL);
+}
+
+/* Take in what is left of retired events of a transaction that come before an ordinal */
+static void
+take_retired(Verification *v, OpenBlock *open, Stream *retired, uint64 xid, int32 ordinal,
+			 Found *found)
+{
+	while (stream_xid(retired) == xid)
+	{
+		HeapTuple	tuple = stream_row(retired);
+		TupleDesc	tupdesc = retired->rows->tupdesc;
+		bool		isnull;
+		int32		this_ordinal = DatumGetInt32(SPI_getbinval(tuple, tupdesc, 2, &isnull));
+		bytea	   *leaf = DatumGetByteaPP(SPI_getbinval(tuple, tupdesc, 3, &isnull));
+		bytea	   *tag = DatumGetByteaPP(SPI_getbinval(tuple, tupdesc, 4, &isnull));
+		MerkleHash	hash = {{0}};
+		uint8		tag_bytes[EVENT_TAG_BYTES] = {0};
+
+		if (this_ordinal >= ordinal)
+			break;
+		memcpy(hash.bytes, VARDATA_ANY(leaf), Min(VARSIZE_ANY_EXHDR(leaf), MERKLE_HASH_BYTES));
+		memcpy(tag_bytes, VARDATA_ANY(tag), Min(VARSIZE_ANY_EXHDR(tag), EVENT_TAG_BYTES));
+		if (open == NULL || !open->retired)
+			add_event(v, open, xid, this_ordinal, tag_bytes, &hash, found);
+		retired->next++;
+	}
+}
+
+/* Check one event, and add it */
 static void
 check_event(Verification *v, OpenBlock *open, uint64 xid, HeapTuple tuple, TupleDesc tupdesc,
-			Found *found)
+			Stream *retired, Found *found)
 {
 	int64		number = open ? open->block.number : -1;
 	AuditEvent	event;
 	StringInfoData leaf;
 	MerkleHash	hash;
 	uint8		tag[EVENT_TAG_BYTES];
-	uint8		link[1 + 2 * EVENT_TAG_BYTES];
 
 	initStringInfo(&leaf);
 	appendStringInfoChar(&leaf, 0);
@@ -345,30 +414,9 @@ check_event(Verification *v, OpenBlock *open, uint64 xid, HeapTuple tuple, Tuple
 		report(v, "event", number, xid, event.ordinal, "was changed or inserted: its tag is not of these contents");
 		found->broken = true;
 	}
-	if (event.ordinal == found->last_ordinal)
-	{
-		report(v, "event", number, xid, event.ordinal, "is there twice");
-		found->broken = true;
-	}
-	for (int32 missing = found->last_ordinal + 1; missing < event.ordinal; missing++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		report(v, "event", number, xid, missing, "is missing");
-		found->broken = true;
-	}
-	found->last_ordinal = event.ordinal;
-	found->events++;
-
-	link[0] = DIGEST_DOMAIN;
-	memcpy(link + 1, found->digest, EVENT_TAG_BYTES);
-	memcpy(link + 1 + EVENT_TAG_BYTES, event.tag, EVENT_TAG_BYTES);
-	keyring_siphash128(SERVICE_KEY_AUDIT_EVENT, link, sizeof(link), found->digest);
-
-	if (open)
-	{
-		merkle_leaf(leaf.data, leaf.len, &hash);
-		merkle_range_append(&open->events, &hash, NULL, NULL);
-	}
+	merkle_leaf(leaf.data, leaf.len, &hash);
+	take_retired(v, open, retired, xid, event.ordinal, found);
+	add_event(v, open, xid, event.ordinal, event.tag, &hash, found);
 }
 
 /* Check a transaction row against the events that were found of it */
@@ -432,13 +480,16 @@ check_transactions(Verification *v)
 {
 	Stream		events;
 	Stream		transactions;
+	Stream		retired;
 	uint64		own = own_xid();
 
 	stream_open(&events, events_plan);
 	stream_open(&transactions, transactions_plan);
+	stream_open(&retired, retired_plan);
 	for (;;)
 	{
-		uint64		xid = Min(stream_xid(&events), stream_xid(&transactions));
+		uint64		xid = Min(stream_xid(&retired),
+							  Min(stream_xid(&events), stream_xid(&transactions)));
 		OpenBlock  *open;
 		Found		found;
 		HeapTuple	tuple;
@@ -451,10 +502,12 @@ check_transactions(Verification *v)
 		while (stream_xid(&events) == xid)
 		{
 			if (xid != own)
-				check_event(v, open, xid, stream_row(&events), events.rows->tupdesc, &found);
+				check_event(v, open, xid, stream_row(&events), events.rows->tupdesc,
+							&retired, &found);
 			events.next++;
 			MemoryContextReset(v->row_context);
 		}
+		take_retired(v, open, &retired, xid, PG_INT32_MAX, &found);
 		if (stream_xid(&transactions) == xid)
 		{
 			while (stream_xid(&transactions) == xid)
@@ -466,7 +519,7 @@ check_transactions(Verification *v)
 				MemoryContextReset(v->row_context);
 			}
 		}
-		else if (xid != own)
+		else if (xid != own && !(open && open->retired && found.events == 0))
 		{
 			report(v, "transaction", open ? open->block.number : -1, xid, 0,
 				   "its row is missing");
@@ -479,6 +532,21 @@ check_transactions(Verification *v)
 	while (load_block(v))
 		CHECK_FOR_INTERRUPTS();
 	finish_blocks(v, PG_UINT64_MAX);
+}
+
+/* Check that the trail bears out what was retired */
+static void
+check_retirements(Verification *v)
+{
+	Stream		broken;
+
+	stream_open(&broken, retirements_plan);
+	while (stream_row(&broken) != NULL)
+	{
+		report(v, "retirement", -1, stream_xid(&broken), 0,
+			   SPI_getvalue(stream_row(&broken), broken.rows->tupdesc, 2));
+		broken.next++;
+	}
 }
 
 /* Read what the worker remembers of the last block */
@@ -506,8 +574,14 @@ prepare(void)
 {
 	char		query[1024];
 
-	snprintf(query, sizeof(query), "SELECT %s FROM hub.audit_block b ORDER BY b.block_no",
+	snprintf(query, sizeof(query), "SELECT %s, EXISTS (SELECT FROM hub.audit_retired_block r "
+			 "WHERE r.block_no = b.block_no) FROM hub.audit_block b ORDER BY b.block_no",
 			 block_columns);
+	engine_prepare(&retired_plan,
+				   "SELECT r.xid, r.ordinal, r.leaf, r.tag FROM hub.audit_retired_event r "
+				   "ORDER BY r.xid, r.ordinal", 0, NULL);
+	engine_prepare(&retirements_plan,
+				   "SELECT r.xid, r.detail FROM hub.broken_audit_retirements() r", 0, NULL);
 	engine_prepare(&blocks_plan, query, 0, NULL);
 	engine_prepare(&events_plan,
 				   "SELECT e.* FROM hub.audit_event e ORDER BY e.xid, e.ordinal", 0, NULL);
@@ -540,6 +614,7 @@ hub_verify_audit(PG_FUNCTION_ARGS)
 	stream_open(&v.blocks, blocks_plan);
 	old_context = MemoryContextSwitchTo(v.row_context);
 	check_transactions(&v);
+	check_retirements(&v);
 	if (v.witness_block >= (int64) v.log.size)
 		report(&v, "log", v.witness_block, 0, 0,
 			   "this block was sealed, and is missing at the end of the log");

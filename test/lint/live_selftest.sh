@@ -62,6 +62,16 @@ plant_shell() {
     echo 'if planted' >test/planted.sh
     named='planted.sh'
 }
+plant_threat_model() {
+    # shellcheck disable=SC2016
+    echo 'See `pgtap/planted.sql`.' >>docs/threat-model.md
+    named='pgtap/planted.sql, which does not exist'
+}
+plant_live_reference() {
+    sql 'CREATE FUNCTION hub.unlisted() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$'
+    sql 'ALTER EXTENSION customer_hub ADD FUNCTION hub.unlisted()'
+    named='hub.unlisted'
+}
 plant_live_comments() {
     sql 'CREATE FUNCTION hub.uncommented() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$'
     sql 'ALTER EXTENSION customer_hub ADD FUNCTION hub.uncommented()'

@@ -29,6 +29,7 @@
 #include "identity/identity.h"
 #include "keyring/keyring.h"
 #include "types/data_class.h"
+#include "privacy/replay_fence.h"
 #include "types/disclosure.h"
 #include "types/encrypted.h"
 
@@ -223,7 +224,6 @@ _PG_init(void)
 	keyring_init();
 	data_class_init();
 	identity_init();
-	disclosure_rule.decide = identity_clearance;
 	encrypted_init();
 	governed_init();
 	export_guard_init();
@@ -234,6 +234,7 @@ _PG_init(void)
 	reveal_init();
 	launcher_init();
 
+	disclosure_rule.decide = replay_fence_decide;
 	disclosure_rule.record = audit_record_reveal;
 	identity_audit_authentication = hub_audit_authentication;
 

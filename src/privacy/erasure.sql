@@ -496,6 +496,9 @@ BEGIN
 		RETURN 'running';
 	END IF;
 
+	-- the destruction is committed by now
+	LOCK TABLE hub.erasure_ledger IN SHARE UPDATE EXCLUSIVE MODE;
+	PERFORM hub.note_erasures();
 	IF this.status <> 'running' THEN
 		RETURN this.status::text;
 	END IF;

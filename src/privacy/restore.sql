@@ -1,5 +1,23 @@
 -- privacy/restore: a restored backup brings back whom it knew; the ledger erases them again.
 
+CREATE FUNCTION hub.note_erasures(force pg_catalog.bool DEFAULT false) RETURNS pg_catalog.void
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'hub_note_erasures';
+COMMENT ON FUNCTION hub.note_erasures IS 'Keep the number of erasures beside the root keys, so that a restored backup is found to have forgotten some; engine only';
+
+CREATE FUNCTION hub.waive_replay(reason pg_catalog.text) RETURNS pg_catalog.void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF coalesce(btrim(reason), '') = '' THEN
+		RAISE EXCEPTION 'a reason must be given' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	PERFORM hub.record_event('erasure', NULL, jsonb_build_object('step', 'replay waived', 'reason', reason));
+	PERFORM hub.note_erasures(true);
+END
+$$;
+COMMENT ON FUNCTION hub.waive_replay IS 'Let a restored database serve although its ledger is shorter than the one before: for superusers who have lost that ledger, or whose copy has to differ. Audited';
+
 CREATE FUNCTION hub.export_erasure_ledger() RETURNS pg_catalog.jsonb
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

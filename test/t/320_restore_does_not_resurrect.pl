@@ -12,6 +12,7 @@ my $node = HubCluster->new('main');
 $node->start;
 $node->create_hub_database('hub');
 $node->safe_psql('hub', '\i test/fixtures/shop.sql');
+$node->safe_psql('hub', 'CALL hub.seal_audit()');
 $node->backup('before');
 
 sub as
@@ -31,11 +32,16 @@ $node->stop;
 my $restored = PostgreSQL::Test::Cluster->new('restored');
 $restored->init_from_backup($node, 'before');
 $restored->start;
-is(as($restored, 'sam', "SELECT name FROM shop.person WHERE id = '$ann'"), 'Ann Vermeulen', 'the backup brings the person back');
+is($restored->safe_psql('hub', "SELECT hub.subject_state('$ann')"), 'alive', 'the backup brings the person back');
+my ($status, $out, $error) = $restored->psql('hub', "SELECT name FROM shop.person WHERE id = '$ann'", extra_params => [ '-U', 'sam' ]);
+is($out, '', 'but shows nothing');
+like($error, qr/has forgotten erasures/, 'and says why');
+($status, $out, $error) = $restored->psql('hub', "SELECT name FROM shop.person WHERE id = '$bob'", extra_params => [ '-U', 'carl' ]);
+like($error, qr/has forgotten erasures/, 'not even a mask of anybody');
 
 # only what the hub signed is believed
 (my $forged = $ledger) =~ s/"sub_[0-9a-f]{4}/"sub_0000/;
-my ($status, $out, $error) = $restored->psql('hub', "CALL hub.replay_erasures('$forged')");
+($status, $out, $error) = $restored->psql('hub', "CALL hub.replay_erasures('$forged')");
 like($error, qr/not an erasure ledger of this hub/, 'a changed ledger is refused');
 ($status, $out, $error) = $restored->psql('hub', "CALL hub.replay_erasures('$ledger')", extra_params => [ '-U', 'carl' ]);
 like($error, qr/permission denied/, 'members replay nothing');

@@ -473,7 +473,6 @@ BEGIN
 	END IF;
 
 	IF this.status IN ('approved', 'blocked_by_hold') THEN
-		PERFORM hub.require_subject_graph();
 		PERFORM hub.refuse_changed_plan(this.plan, subjects);
 		-- no hold can come between the check and the end of this transaction
 		LOCK TABLE hub.held_subject IN SHARE MODE;

@@ -39,6 +39,7 @@
 #define ERRCODE_CH_LEGAL_HOLD MAKE_SQLSTATE('C', 'H', '5', '0', '1')
 #define ERRCODE_CH_ERASURE_STATE MAKE_SQLSTATE('C', 'H', '5', '0', '2')
 #define ERRCODE_CH_SUBJECT_GRAPH MAKE_SQLSTATE('C', 'H', '5', '0', '3')
+#define ERRCODE_CH_NOT_REPLAYED MAKE_SQLSTATE('C', 'H', '5', '0', '4')
 /* channels */
 #define ERRCODE_CH_CHANNEL_PAYLOAD MAKE_SQLSTATE('C', 'H', '6', '0', '1')
 #define ERRCODE_CH_CHANNEL_ACCOUNT MAKE_SQLSTATE('C', 'H', '6', '0', '2')

@@ -29,7 +29,8 @@ CREATE FUNCTION hub.is_settled(plan pg_catalog.int8) RETURNS pg_catalog.bool
 AS $$
 	SELECT pg_snapshot_xmin(pg_current_snapshot()) > p.cleared_xid
 		AND NOT EXISTS (SELECT FROM pg_stat_activity a
-						WHERE a.pid <> pg_backend_pid() AND age(a.backend_xmin) >= age(p.cleared_xid::xid))
+						WHERE a.pid <> pg_backend_pid() AND age(a.backend_xmin) >= age(p.cleared_xid::xid)
+							AND coalesce(a.datname = current_database(), true))
 		AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE age(s.xmin) >= age(p.cleared_xid::xid))
 		-- so that any vacuum that ends later has begun later
 		AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.relid IN (SELECT hub.erased_leaves($1)))

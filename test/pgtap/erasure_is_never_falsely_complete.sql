@@ -72,8 +72,8 @@ SELECT results_eq('SELECT person_id, wish FROM shop.wish', format('VALUES (%L::u
 -- residue
 SELECT is(hub.erasure_receipt(:plan)->>'status', 'erased', 'the receipt says erased');
 SELECT is(hub.erasure_receipt(:plan)->'residue'->>'vacuumed_at', NULL, 'and that nothing is vacuumed yet');
-CALL hub.advance_erasures();
-CALL hub.advance_erasures();
+-- until whatever else the server is doing has ended
+SELECT unnest(ARRAY['CALL hub.advance_erasures()', 'DO $$BEGIN PERFORM pg_sleep(0.1); END$$']) FROM generate_series(1, 30) \gexec
 SELECT is((SELECT vacuumed_at FROM hub.erasure_plan WHERE plan = :plan), NULL, 'without a vacuum it does not advance');
 SELECT command FROM hub.erasure_maintenance() WHERE command LIKE 'VACUUM%' \gexec
 CALL hub.advance_erasures();

@@ -212,40 +212,53 @@ make_pseudonym(EnvelopeFamily family, const uint8 tag[ENVELOPE_TAG_BYTES])
 	return pseudonym;
 }
 
-/* Print a value at the given clearance, without recording anything */
+/* Make what token clearance shows of an opened value */
 static char *
-print_at(const struct varlena *value, Disclosure disclosure)
+pseudonym_of(EnvelopeFamily family, const char *plaintext, Size len)
 {
-	EnvelopeView view;
+	uint8		tag[ENVELOPE_TAG_BYTES];
+
+	family_tag(family, plaintext, len, tag);
+	return make_pseudonym(family, tag);
+}
+
+/* Print a value at a clearance below reveal */
+static char *
+print_guarded(const struct varlena *value, const EnvelopeView *view, Disclosure disclosure)
+{
 	Size		len;
 	char	   *plaintext;
 	char	   *printed;
-	uint8		tag[ENVELOPE_TAG_BYTES];
 
 	if (disclosure == DISCLOSURE_SEALED)
 		return envelope_to_token(value);
-	envelope_view(value, &view);
-	if (!envelope_is_unbound(&view) && keyring_subject_state(&view.subject) == SUBJECT_ERASED)
-		return pstrdup(ENCRYPTED_ERASED);
-	if (disclosure == DISCLOSURE_DENY)
-		return pstrdup(ENCRYPTED_RESTRICTED);
-	if (disclosure == DISCLOSURE_TOKEN && (view.flags & ENVELOPE_FLAG_SEARCHABLE) != 0)
-		return make_pseudonym(view.family, view.nonce);
+	if (disclosure == DISCLOSURE_DENY ||
+		(disclosure == DISCLOSURE_TOKEN && (view->flags & ENVELOPE_FLAG_SEARCHABLE) != 0))
+	{
+		if (!envelope_is_unbound(view) && keyring_subject_state(&view->subject) == SUBJECT_ERASED)
+			return pstrdup(ENCRYPTED_ERASED);
+		return disclosure == DISCLOSURE_DENY ? pstrdup(ENCRYPTED_RESTRICTED) :
+			make_pseudonym(view->family, view->nonce);
+	}
 
 	plaintext = envelope_open(value, &len);
 	if (plaintext == NULL)
 		return pstrdup(ENCRYPTED_ERASED);
-	if (disclosure == DISCLOSURE_REVEAL)
-		return plaintext;
-	if (disclosure == DISCLOSURE_MASK)
-		printed = family_mask(view.family, plaintext, len);
-	else
-	{
-		family_tag(view.family, plaintext, len, tag);
-		printed = make_pseudonym(view.family, tag);
-	}
+	printed = disclosure == DISCLOSURE_MASK ? family_mask(view->family, plaintext, len) :
+		pseudonym_of(view->family, plaintext, len);
 	memory_free_secret(plaintext, len);
 	return printed;
+}
+
+/* Open a value for reveal clearance: on record before it is handed out; NULL when erased */
+static char *
+open_recorded(const struct varlena *value, const EnvelopeView *view, Size *len)
+{
+	char	   *plaintext = envelope_open(value, len);
+
+	if (plaintext != NULL)
+		disclosure_record(&view->subject, view->class_id, REVEAL_FULL);
+	return plaintext;
 }
 
 /* Print a value for the current identity, recording a reveal before it happens */
@@ -254,15 +267,17 @@ encrypted_disclose(const struct varlena *value)
 {
 	EnvelopeView view;
 	Disclosure	disclosure;
+	Size		len;
+	char	   *plaintext;
 
 	envelope_view(value, &view);
 	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
 		return envelope_to_token(value);
 	disclosure = disclosure_of(view.class_id);
-	if (disclosure == DISCLOSURE_REVEAL &&
-		(envelope_is_unbound(&view) || keyring_subject_state(&view.subject) != SUBJECT_ERASED))
-		disclosure_record(&view.subject, view.class_id, REVEAL_FULL);
-	return print_at(value, disclosure);
+	if (disclosure != DISCLOSURE_REVEAL)
+		return print_guarded(value, &view, disclosure);
+	plaintext = open_recorded(value, &view, &len);
+	return plaintext ? plaintext : pstrdup(ENCRYPTED_ERASED);
 }
 
 /* Print what the current identity would have been shown, to compare what it writes back */
@@ -270,9 +285,16 @@ static char *
 print_as_shown(const struct varlena *value)
 {
 	EnvelopeView view;
+	Disclosure	disclosure;
+	Size		len;
+	char	   *plaintext;
 
 	envelope_view(value, &view);
-	return print_at(value, disclosure_of(view.class_id));
+	disclosure = disclosure_of(view.class_id);
+	if (disclosure != DISCLOSURE_REVEAL)
+		return print_guarded(value, &view, disclosure);
+	plaintext = envelope_open(value, &len);
+	return plaintext ? plaintext : pstrdup(ENCRYPTED_ERASED);
 }
 
 /*
@@ -430,17 +452,28 @@ hub_reveal(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_GETARG_VARLENA_PP(0);
 	EnvelopeView view;
-	const char *class_name;
+	Size		len;
+	char	   *plaintext;
+	text	   *result;
 
 	envelope_view(value, &view);
-	class_name = data_class_name(view.class_id);
-	if (disclosure_of(view.class_id) != DISCLOSURE_REVEAL)
+	if (disclosure_of(view.class_id) != DISCLOSURE_REVEAL ||
+		(view.flags & ENVELOPE_FLAG_PRINTED) != 0)
+	{
+		const char *class_name = data_class_name(view.class_id);
+
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_NOT_PERMITTED),
 				 errmsg("no clearance to reveal data of class \"%s\"",
 						class_name ? class_name : "unclassified"),
 				 errhint("hub.whoami() shows the identity in force; hub.set_clearance() changes what its role may see.")));
-	PG_RETURN_TEXT_P(cstring_to_text(encrypted_disclose(value)));
+	}
+	plaintext = open_recorded(value, &view, &len);
+	if (plaintext == NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(ENCRYPTED_ERASED));
+	result = cstring_to_text_with_len(plaintext, len);
+	memory_free_secret(plaintext, len);
+	PG_RETURN_TEXT_P(result);
 }
 
 /* Return what output would print, for code that builds documents of its own */

@@ -442,10 +442,15 @@ BEGIN
 	FOR ahead IN 0 .. coalesce(months, 0) LOOP
 		partition := 'message_' || to_char(month, 'YYYY_MM');
 		IF to_regclass(format('crm.%I', partition)) IS NULL THEN
-			EXECUTE format('CREATE TABLE crm.%I PARTITION OF crm.message FOR VALUES FROM (%L) TO (%L)',
-				partition, month::timestamptz, (month + interval '1 month')::timestamptz);
-			EXECUTE format('COMMENT ON TABLE crm.%I IS %L', partition, 'Messages received in ' || to_char(month, 'YYYY-MM'));
-			created := created + 1;
+			BEGIN
+				EXECUTE format('CREATE TABLE crm.%I PARTITION OF crm.message FOR VALUES FROM (%L) TO (%L)',
+					partition, month::timestamptz, (month + interval '1 month')::timestamptz);
+				EXECUTE format('COMMENT ON TABLE crm.%I IS %L', partition, 'Messages received in ' || to_char(month, 'YYYY-MM'));
+				created := created + 1;
+			EXCEPTION WHEN check_violation THEN
+				-- the month has begun without: its messages are in the default partition already
+				RAISE NOTICE 'messages of % stay in crm.message_default', to_char(month, 'YYYY-MM');
+			END;
 		END IF;
 		month := month + interval '1 month';
 	END LOOP;

@@ -6,6 +6,7 @@ selection=$*
 results=$work/out/results
 : >"$results"
 chmod 666 "$results"
+export TMPDIR="$work/tmp"
 cd "$work/tree" || exit
 pgxs_tests=$pkglibdir/pgxs/src/test
 
@@ -106,7 +107,7 @@ test_demo() {
     fresh_database hub
     (
         cd docs/demo
-        PGDATABASE=hub TMPDIR=$work/tmp as_server sh demo.sh
+        PGDATABASE=hub as_server sh demo.sh
     ) >"$work/out/demo.out" || echo "demo.sh: exit status $?" >>"$work/out/demo.out"
     if diff -u docs/demo/demo.out "$work/out/demo.out"; then return 0; fi
     [ -z "${ACCEPT:-}" ] || cp "$work/out/demo.out" "$tree/docs/demo/"
@@ -117,7 +118,7 @@ test_demo() {
 test_tap() {
     where=$work/out/t/$1
     as_server mkdir -p "$where"
-    TESTDIR=$where TESTLOGDIR=$where/log TESTDATADIR=$where/data TMPDIR=$work/tmp \
+    TESTDIR=$where TESTLOGDIR=$where/log TESTDATADIR=$where/data \
         PG_REGRESS=$pgxs_tests/regress/pg_regress \
         as_server prove --verbose -I "$pgxs_tests/perl" -I test/t "test/t/$1.pl"
 }

@@ -2,8 +2,9 @@
  * export_guard.c: what a member may not do to take rows away in bulk.
  *
  * A statement counts as reading governed relations when its plan, or that of a
- * query run inside it, names one. Rows are counted where they are sent; rows
- * that a query folds into one value (string_agg and its like) count as one.
+ * query run inside it, names one. Rows are counted where they are sent: to the
+ * client, or to a function or block of the member's own. Rows that a query folds
+ * into one value (string_agg and its like) count as one.
  */
 #include "postgres.h"
 
@@ -18,6 +19,7 @@
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -27,6 +29,7 @@
 #include "access/governed.h"
 #include "access/protect.h"
 #include "foundation/catalog.h"
+#include "foundation/compat.h"
 #include "foundation/engine.h"
 #include "foundation/errors.h"
 #include "identity/identity.h"
@@ -34,9 +37,10 @@
 /* A statement that sends rows, from its start to the end of the transaction */
 typedef struct GuardedRun
 {
-	QueryDesc  *query;
-	bool		touched;		/* reads a governed relation */
+	QueryDesc  *query;			/* hash key */
+	bool		touched;		/* reads a governed relation, itself or in a query inside it */
 	uint64		sent;
+	struct GuardedRun *outer;	/* the one that this runs inside of */
 } GuardedRun;
 
 typedef struct GuardReceiver
@@ -47,9 +51,9 @@ typedef struct GuardReceiver
 } GuardReceiver;
 
 /* Statements of this transaction, in TopTransactionContext */
-static List *runs = NIL;
+static HTAB *runs = NULL;
 
-/* The one that is running; NULL between them */
+/* The innermost that is running; NULL between them */
 static GuardedRun *current_run = NULL;
 
 /* The utility statement under way that may not read governed relations, as its user knows it */
@@ -81,7 +85,7 @@ forget_runs(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			runs = NIL;
+			runs = NULL;
 			current_run = NULL;
 			refused_utility = NULL;
 			exporting = false;
@@ -125,22 +129,24 @@ governed_in_plan(PlannedStmt *plan)
 	return InvalidOid;
 }
 
-/* Does a plan write to a temporary table? */
-static bool
-writes_temporary(PlannedStmt *plan)
+/* Name what a plan writes to when that is the member's own, or NULL */
+static const char *
+private_target(PlannedStmt *plan)
 {
 	ListCell   *cell;
 
-	if (plan->commandType == CMD_SELECT)
-		return false;
+	if (plan->commandType == CMD_SELECT || superuser())
+		return NULL;
 	foreach(cell, plan->resultRelations)
 	{
 		RangeTblEntry *entry = list_nth_node(RangeTblEntry, plan->rtable, lfirst_int(cell) - 1);
 
 		if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
-			return true;
+			return "writing to a temporary table";
+		if (!governed_is(entry->relid) && compat_owns_relation(entry->relid, GetUserId()))
+			return "writing to a table of one's own";
 	}
-	return false;
+	return NULL;
 }
 
 /* Name a relation as SQL does */
@@ -199,32 +205,31 @@ current_ceiling(const Identity *identity)
 static void
 add_run(QueryDesc *query, bool touched)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
-	GuardedRun *run = NULL;
-	ListCell   *cell;
+	GuardedRun *run;
 
-	/* a finished statement may have left its address to this one */
-	foreach(cell, runs)
+	if (runs == NULL)
 	{
-		if (((GuardedRun *) lfirst(cell))->query == query)
-			run = lfirst(cell);
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(QueryDesc *);
+		control.entrysize = sizeof(GuardedRun);
+		control.hcxt = TopTransactionContext;
+		runs = hash_create("customer_hub guarded statements", 32, &control,
+						   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	if (run == NULL)
-	{
-		run = palloc(sizeof(GuardedRun));
-		runs = lappend(runs, run);
-	}
-	run->query = query;
+	/* a finished statement may have left its address, and its entry, to this one */
+	run = hash_search(runs, &query, HASH_ENTER, NULL);
 	run->touched = touched;
 	run->sent = 0;
-	MemoryContextSwitchTo(old_context);
+	run->outer = NULL;
 }
 
 /* Executor start: refuse copies, and note which statements read governed relations */
 void
-export_guard_executor_start(QueryDesc *query, int eflags, int depth)
+export_guard_executor_start(QueryDesc *query, int eflags)
 {
 	PlannedStmt *plan = query->plannedstmt;
+	const char *target;
 	Oid			relid;
 
 	if (!identity_present() || exporting || IsParallelWorker() ||
@@ -237,13 +242,31 @@ export_guard_executor_start(QueryDesc *query, int eflags, int depth)
 	{
 		if (refused_utility != NULL)
 			refuse_copy(refused_utility, relid);
-		if (!superuser() && writes_temporary(plan))
-			refuse_copy("writing to a temporary table", relid);
-		if (current_run != NULL)
-			current_run->touched = true;
+		if ((target = private_target(plan)) != NULL)
+			refuse_copy(target, relid);
+		for (GuardedRun *run = current_run; run != NULL; run = run->outer)
+			run->touched = true;
 	}
-	if (depth == 0 && (plan->commandType == CMD_SELECT || plan->hasReturning))
+
+	/* what the engine reads for a member counts where it hands it on */
+	if ((plan->commandType == CMD_SELECT || plan->hasReturning) && !superuser())
 		add_run(query, OidIsValid(relid));
+}
+
+/* Refuse rows beyond the ceiling of the current member */
+static void
+check_ceiling(GuardedRun *run)
+{
+	const Identity *identity = identity_current();
+
+	if (identity == NULL || run->sent <= current_ceiling(identity))
+		return;
+	if (access_record_denied != NULL)
+		access_record_denied(psprintf("{\"attempt\": \"over_ceiling\", \"ceiling\": " INT64_FORMAT "}", ceiling));
+	ereport(ERROR,
+			(errcode(ERRCODE_CH_EXPORT_REFUSED),
+			 errmsg("query would send more than " INT64_FORMAT " rows of governed relations", ceiling),
+			 errhint("Narrow the query, or ask for an export with hub.request_approval('export', ...).")));
 }
 
 /* Pass a row on while the ceiling allows it */
@@ -254,19 +277,7 @@ guard_receive_slot(TupleTableSlot *slot, DestReceiver *self)
 
 	guard->run->sent++;
 	if (guard->run->touched && guard->run->sent > 1)
-	{
-		const Identity *identity = identity_current();
-
-		if (identity != NULL && guard->run->sent > current_ceiling(identity))
-		{
-			if (access_record_denied != NULL)
-				access_record_denied(psprintf("{\"attempt\": \"over_ceiling\", \"ceiling\": " INT64_FORMAT "}", ceiling));
-			ereport(ERROR,
-					(errcode(ERRCODE_CH_EXPORT_REFUSED),
-					 errmsg("query would send more than " INT64_FORMAT " rows of governed relations", ceiling),
-					 errhint("Narrow the query, or ask for an export with hub.request_approval('export', ...).")));
-		}
-	}
+		check_ceiling(guard->run);
 	return guard->inner->receiveSlot(slot, guard->inner);
 }
 
@@ -292,25 +303,34 @@ guard_destroy(DestReceiver *self)
 	pfree(self);
 }
 
-/* Executor run: put the counting receiver in front; returns the original, or NULL */
-DestReceiver *
-export_guard_begin_run(QueryDesc *query, int depth)
+/* Executor run: put the counting receiver in front of what goes to the client */
+void
+export_guard_begin_run(QueryDesc *query, int depth, GuardScope *scope)
 {
-	ListCell   *cell;
+	GuardedRun *run;
 	GuardReceiver *guard;
+	const char *target;
 
-	if (depth != 1 || runs == NIL)
-		return NULL;
-	current_run = NULL;
-	foreach(cell, runs)
-	{
-		if (((GuardedRun *) lfirst(cell))->query == query)
-			current_run = lfirst(cell);
-	}
-	if (current_run == NULL ||
+	scope->original = NULL;
+	scope->saved_refusal = refused_utility;
+	scope->saved_run = current_run;
+	if (!identity_present())
+		return;
+
+	/* queries inside this one may not feed what is the member's own either */
+	if (refused_utility == NULL && query->operation != CMD_SELECT &&
+		(target = private_target(query->plannedstmt)) != NULL)
+		refused_utility = target;
+
+	run = runs == NULL ? NULL : hash_search(runs, &query, HASH_FIND, NULL);
+	if (run == NULL)
+		return;
+	run->outer = current_run;
+	current_run = run;
+	if (depth != 1 ||
 		(query->dest->mydest != DestRemote && query->dest->mydest != DestRemoteExecute &&
 		 query->dest->mydest != DestTuplestore))
-		return NULL;
+		return;
 
 	guard = palloc0(sizeof(GuardReceiver));
 	guard->pub.receiveSlot = guard_receive_slot;
@@ -319,17 +339,35 @@ export_guard_begin_run(QueryDesc *query, int depth)
 	guard->pub.rDestroy = guard_destroy;
 	guard->pub.mydest = query->dest->mydest;
 	guard->inner = query->dest;
-	guard->run = current_run;
+	guard->run = run;
 	query->dest = &guard->pub;
-	return guard->inner;
+	scope->original = guard->inner;
 }
 
-/* Executor run is over: the original receiver is back in place */
+/* Executor run went well: count the rows that went to a function or block */
 void
-export_guard_end_run(QueryDesc *query, DestReceiver *original)
+export_guard_count_run(QueryDesc *query, const GuardScope *scope)
 {
-	if (original != NULL)
-		query->dest = original;
+	GuardedRun *run;
+
+	if (runs == NULL || scope->original != NULL || exporting)
+		return;
+	run = hash_search(runs, &query, HASH_FIND, NULL);
+	if (run == NULL || !run->touched)
+		return;
+	run->sent += query->estate->es_processed;
+	if (run->sent > 1)
+		check_ceiling(run);
+}
+
+/* Executor run is over, on error too */
+void
+export_guard_end_run(QueryDesc *query, const GuardScope *scope)
+{
+	if (scope->original != NULL)
+		query->dest = scope->original;
+	refused_utility = scope->saved_refusal;
+	current_run = scope->saved_run;
 }
 
 /* Name a utility statement that must not read governed relations, or NULL */

@@ -13,15 +13,19 @@
 
 extern void export_guard_init(void);
 
-/* hooks, dispatched by hub/; depth counts the executor runs that enclose this one */
-extern void export_guard_executor_start(QueryDesc *query, int eflags, int depth);
+/* What a run must put back at its end */
+typedef struct GuardScope
+{
+	DestReceiver *original;		/* NULL when the receiver was left alone */
+	const char *saved_refusal;
+	struct GuardedRun *saved_run;
+} GuardScope;
 
-/*
- * Give the receiver that a run must send its rows through, or NULL when it may
- * keep its own. At the end of the run, on error too, give it back.
- */
-extern DestReceiver *export_guard_begin_run(QueryDesc *query, int depth);
-extern void export_guard_end_run(QueryDesc *query, DestReceiver *original);
+/* hooks, dispatched by hub/; depth counts the executor runs that enclose this one */
+extern void export_guard_executor_start(QueryDesc *query, int eflags);
+extern void export_guard_begin_run(QueryDesc *query, int depth, GuardScope *scope);
+extern void export_guard_count_run(QueryDesc *query, const GuardScope *scope);	/* after success */
+extern void export_guard_end_run(QueryDesc *query, const GuardScope *scope);	/* on error too */
 
 /* Returns what export_guard_after_utility() needs, on error too */
 extern const char *export_guard_before_utility(Node *parsetree);

@@ -74,7 +74,7 @@ hub_executor_start(QueryDesc *query_desc, int eflags)
 {
 	identity_check_expiry();
 	redact_note_identity();
-	export_guard_executor_start(query_desc, eflags, executor_depth);
+	export_guard_executor_start(query_desc, eflags);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query_desc, eflags);
 	else
@@ -96,21 +96,22 @@ static void
 hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 {
 	bool		saved_to_client;
-	DestReceiver *dest;
+	GuardScope	guard;
 
 	executor_depth++;
 	saved_to_client = disclosure_set_to_client(query_sends_rows(query_desc));
-	dest = export_guard_begin_run(query_desc, executor_depth);
+	export_guard_begin_run(query_desc, executor_depth, &guard);
 	PG_TRY();
 	{
 		if (next_executor_run_hook)
 			next_executor_run_hook(COMPAT_EXECUTOR_RUN_ARGUMENTS);
 		else
 			standard_ExecutorRun(COMPAT_EXECUTOR_RUN_ARGUMENTS);
+		export_guard_count_run(query_desc, &guard);
 	}
 	PG_FINALLY();
 	{
-		export_guard_end_run(query_desc, dest);
+		export_guard_end_run(query_desc, &guard);
 		executor_depth--;
 		disclosure_set_to_client(saved_to_client);
 	}

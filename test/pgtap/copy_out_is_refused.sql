@@ -1,5 +1,5 @@
 -- Rows of governed relations do not leave in bulk, except by an approved export.
-SELECT plan(38);
+SELECT plan(43);
 CREATE ROLE anna LOGIN;
 CREATE ROLE bert LOGIN;
 CREATE ROLE app LOGIN;
@@ -63,6 +63,14 @@ SELECT name INTO TEMP copy FROM shop.person;
 SELECT is(:'SQLSTATE'::text, 'CH305', 'SELECT INTO is refused');
 CREATE TEMP TABLE basket (person_id uuid);
 SELECT throws_ok('INSERT INTO basket SELECT person_id FROM shop.person', 'CH305', NULL, 'INSERT into a temporary table is refused');
+SELECT throws_ok('INSERT INTO basket SELECT person_id FROM shop.all_people()', 'CH305', NULL, 'through a function too');
+CREATE TABLE shop.mine (person_id uuid);
+SELECT throws_ok('INSERT INTO shop.mine SELECT person_id FROM shop.person', 'CH305', NULL, 'and into a table of one''s own');
+SELECT lives_ok('INSERT INTO shop.mine VALUES (gen_random_uuid())', 'which is there for other things');
+SELECT throws_ok('DO $$DECLARE p record; BEGIN FOR p IN SELECT name FROM shop.person LOOP NULL; END LOOP; END$$', 'CH305', NULL,
+	'a block reads no more rows than the ceiling either');
+SELECT throws_ok('DO $$DECLARE p record; BEGIN FOR p IN SELECT name FROM shop.all_people() LOOP NULL; END LOOP; END$$', 'CH305', NULL,
+	'nor through a function');
 SELECT lives_ok('CREATE TEMP TABLE list AS SELECT * FROM shop.price', 'copies of other tables work');
 BEGIN;
 DECLARE held CURSOR WITH HOLD FOR SELECT name FROM shop.person;

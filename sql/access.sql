@@ -149,6 +149,13 @@ SELECT hub.approve(:request, 'as every year');
 SET SESSION AUTHORIZATION anna;
 SELECT * FROM hub.export(:request) e ORDER BY e->>'name';
 SELECT * FROM hub.export(:request);
+SELECT hub.request_approval('export', '{"relation": "shop.person", "columns": ["name"], "max_rows": 10}', 'changed my mind') AS request \gset
+SET SESSION AUTHORIZATION mara;
+SELECT hub.approve(:request);
+SET SESSION AUTHORIZATION anna;
+SELECT hub.withdraw_approval(:request);
+SELECT hub.withdraw_approval(:request);
+SELECT hub.export(:request);
 SELECT hub.request_approval('transfer', '{}', 'changed my mind') AS request \gset
 SET SESSION AUTHORIZATION mara;
 SELECT hub.withdraw_approval(:request);

@@ -290,6 +290,9 @@ BEGIN
 			USING ERRCODE = 'CH303', HINT = 'Only a request that is pending, or approved and not used, can be withdrawn.';
 	END IF;
 	UPDATE hub.approval_request r SET status = 'withdrawn', decided_at = now() WHERE r.id = request.id;
+	IF request.action = 'export' AND request.status = 'approved' THEN
+		EXECUTE format('DROP SEQUENCE hub.%I', 'export_ticket_' || request.id);
+	END IF;
 	PERFORM hub.note_approval(request, 'withdrawn');
 END
 $$;

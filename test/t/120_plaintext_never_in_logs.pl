@@ -70,6 +70,8 @@ my @statements = (
 	"PREPARE p(text) AS SELECT count(*) FROM shop.person WHERE name = \$1",
 	"EXECUTE p('$word 1')",
 	"COPY shop.person (name) FROM STDIN;\n$word\n\\.\n",
+	"SET force_parallel_mode = on", "SET debug_parallel_query = on",
+	"SELECT ('$word' || length(name))::int FROM shop.person",
 	"SET search_path = '$word'",
 	"SET work_mem = '$word'",
 	"LISTEN \"$word\"; NOTIFY \"$word\", '$word'");

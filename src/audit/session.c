@@ -10,6 +10,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -30,6 +31,9 @@
 /* A worker that has not left by then is told again, and then not politely */
 #define HOLD_NUDGE_MS 1000
 #define HOLD_PATIENCE_MS 15000
+
+/* How often a worker may fail while a session waits for it */
+#define WORKER_FAILURES 3
 
 /* Why a database is wanted without its worker */
 typedef enum HoldReason
@@ -80,6 +84,18 @@ worker_wait_init(WorkerWait *wait)
 		wait->slot = slot_request(MyDatabaseId, false);
 	if (wait->slot == NULL)
 		report_no_slot(ERROR);
+	wait->failures = wait->slot->failures;
+}
+
+/* Say that there is a worker now and then, but that it does not get on */
+static void
+report_failing_worker(void)
+{
+	ConditionVariableCancelSleep();
+	ereport(ERROR,
+			(errcode(ERRCODE_CH_AUDIT_UNAVAILABLE),
+			 errmsg("audit worker of this database keeps failing"),
+			 errhint("See the server log for its error.")));
 }
 
 /* Wait for a change; see worker.h */
@@ -88,13 +104,17 @@ worker_wait(WorkerWait *wait)
 {
 	AuditSlot  *slot;
 	bool		running = false;
+	uint32		failures = 0;
 
 	slot = slot_of_database(MyDatabaseId);
 	if (slot)
 	{
 		LWLockAcquire(&slot->lock, LW_SHARED);
 		running = slot->open && slot->database == MyDatabaseId;
+		failures = slot->failures;
 		LWLockRelease(&slot->lock);
+		if (slot == wait->slot && failures - wait->failures > WORKER_FAILURES)
+			report_failing_worker();
 	}
 
 	if (running)
@@ -104,6 +124,8 @@ worker_wait(WorkerWait *wait)
 		TimestampTz now = GetCurrentTimestamp();
 
 		slot = slot_request(MyDatabaseId, false);
+		if (slot != wait->slot && slot != NULL)
+			wait->failures = slot->failures;
 		if (slot == NULL)
 		{
 			ConditionVariableCancelSleep();

@@ -49,6 +49,7 @@ typedef struct AuditSlot
 	bool		open;			/* a worker is there to take what is pushed */
 	bool		look;			/* it is to look whether the extension is still there */
 	TimestampTz heartbeat;
+	uint32		failures;		/* how often a worker left with an error */
 	uint64		head;			/* bytes ever pushed */
 	uint64		tail;			/* bytes ever committed to the trail */
 	uint64		seal_wanted;	/* sealing runs asked for */

@@ -99,7 +99,11 @@ detach(int code, Datum arg)
 	AuditSlot  *slot = my_slot;
 
 	LWLockReleaseAll();
-	close_ring();
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->open = false;
+	if (code != 0)
+		slot->failures++;
+	LWLockRelease(&slot->lock);
 	LWLockAcquire(slot_table_lock(), LW_EXCLUSIVE);
 	slot->pid = 0;
 	slot->latch = NULL;

@@ -22,6 +22,7 @@ typedef struct WorkerWait
 {
 	AuditSlot  *slot;
 	TimestampTz absent_since;	/* 0 while a worker is there */
+	uint32		failures;		/* of workers of this slot before we began to wait */
 } WorkerWait;
 
 extern void worker_wait_init(WorkerWait *wait);

@@ -139,6 +139,18 @@ my $kept = $node->safe_psql('hub', 'SELECT hub.audit_worker_pid()');
 like($err, qr/must be owner/, 'who may not drop it');
 is($node->safe_psql('hub', 'SELECT hub.audit_worker_pid()'), $kept, 'does not stop its worker either');
 
+# a worker that cannot do its work; nobody waits for it for ever, and nothing is lost
+$node->safe_psql('hub', q{
+	CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''in the way''; END';
+	CREATE TRIGGER fail BEFORE INSERT ON hub.audit_block FOR EACH ROW EXECUTE FUNCTION public.fail();
+	SELECT hub.record_event('config', NULL, '{}')});
+($status, $out, $err) = $node->psql('hub', '\set VERBOSITY verbose
+CALL hub.seal_audit()');
+like($err, qr/CH401.*keeps failing/, 'who waits for a worker that keeps failing is told so');
+$node->safe_psql('hub', q{CREATE OR REPLACE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'});
+$node->safe_psql('hub', 'CALL hub.seal_audit()');
+is($node->safe_psql('hub', 'SELECT count(*) FROM hub.verify_audit()'), '0', 'and it goes on when it can');
+
 # more databases than slots
 $node->create_hub_database("many_$_") for 1 .. 2;
 ($status, $out, $err) = $node->psql('postgres', 'CREATE DATABASE many_3');

@@ -169,6 +169,7 @@ BEGIN
 		body hub.encrypted_text('content'),
 		attachments hub.encrypted_jsonb('content'),
 		details hub.encrypted_jsonb('content'),
+		addressing hub.encrypted_jsonb('contact'),
 		delivery text,
 		revised_at timestamptz,
 		unsent_at timestamptz,
@@ -177,6 +178,8 @@ BEGIN
 	COMMENT ON TABLE crm.message IS 'Messages, partitioned by month of receipt: see hub.create_message_partitions()';
 	COMMENT ON COLUMN crm.message.external_id IS 'The channel''s id of the message; found through crm.event_ledger, since some channels put addresses into it';
 	COMMENT ON COLUMN crm.message.occurred_at IS 'When it was sent, by the channel';
+	COMMENT ON COLUMN crm.message.details IS 'What else it says: a place, a chosen answer, the fields of a form';
+	COMMENT ON COLUMN crm.message.addressing IS 'Addresses that came with it: cc and reply-to, typed addresses, shared contact cards';
 	COMMENT ON COLUMN crm.message.delivery IS 'Of an outbound message: queued, sent, delivered, read or failed';
 	COMMENT ON COLUMN crm.message.author_id IS 'Member who wrote it';
 	CREATE TABLE crm.message_default PARTITION OF crm.message DEFAULT;
@@ -290,7 +293,7 @@ BEGIN
 		occurred_at timestamptz,
 		body hub.encrypted_text('content'),
 		attachments hub.encrypted_jsonb('content'),
-		details hub.encrypted_jsonb('content'),
+		details hub.encrypted_jsonb('contact'),
 		received_at timestamptz NOT NULL DEFAULT now(),
 		settled_at timestamptz,
 		PRIMARY KEY (customer_id, pending_id)

@@ -382,6 +382,10 @@ DECLARE
 	facts jsonb;
 	waits_for bytea;
 	new_message uuid;
+	-- what of the details is an address, or holds one: another class than content
+	contact_keys CONSTANT text[] := '{to,cc,bcc,answer_to,mailbox_hash,email,phone,email_as_typed,username,customer,contact,contacts,users_shared,identity,forwarded,passport_data,system}';
+	details jsonb;
+	addressing jsonb;
 BEGIN
 	-- a receipt says no more than its kind
 	content := CASE family WHEN 'status' THEN hub.event_key(account, event.kind)
@@ -511,16 +515,22 @@ BEGIN
 
 	IF family IN ('message', 'reaction') THEN
 		SELECT * INTO place FROM hub.open_conversation(scope, event, customer);
+		details := nullif(event.details - '{name,subject,version,aliases,thread}'::text[], '{}');
+		IF details ?| contact_keys THEN
+			addressing := (SELECT jsonb_object_agg(d.key, d.value) FROM jsonb_each(details) d WHERE d.key = ANY (contact_keys));
+			details := nullif(details - contact_keys, '{}');
+		END IF;
 		conversation_id := place.conversation_id;
 		INSERT INTO crm.message AS m (customer_id, region, line_id, team_id, owner_id, conversation_id, account_id,
-			identity_id, direction, kind, external_id, reply_to_id, occurred_at, subject, body, attachments, details, delivery)
+			identity_id, direction, kind, external_id, reply_to_id, occurred_at, subject, body, attachments, details, addressing,
+			delivery)
 		VALUES (customer.customer_id, scope.region, scope.line_id, place.team_id, place.owner_id, place.conversation_id,
 			account, customer.identity_id,
 			CASE WHEN event.sender_kind IN ('business', 'agent') THEN 'outbound' ELSE 'inbound' END::hub.message_direction,
 			CASE WHEN family = 'reaction' THEN family WHEN event.kind LIKE 'user_preference:%' THEN event.kind
 				ELSE split_part(event.kind, ':', 2) END,
 			event.external_id, place.reply_to_id, event.occurred_at, event.details ->> 'subject', event.text,
-			event.attachments, nullif(event.details - '{name,subject,version,aliases,thread}'::text[], '{}'),
+			event.attachments, details, addressing,
 			CASE WHEN event.sender_kind IN ('business', 'agent') THEN 'sent' END)
 		RETURNING m.message_id INTO new_message;
 		message_id := new_message;

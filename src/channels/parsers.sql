@@ -47,3 +47,6 @@ COMMENT ON FUNCTION hub.parse_web(jsonb) IS 'A web form, a chat widget''s messag
 CREATE FUNCTION hub.parse_mixdesk(payload jsonb) RETURNS SETOF hub.channel_event
 	AS 'MODULE_PATHNAME', 'hub_parse_mixdesk' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 4;
 COMMENT ON FUNCTION hub.parse_mixdesk(jsonb) IS 'A push of Mixdesk: what an agent wrote to a client who is away';
+
+GRANT EXECUTE ON FUNCTION hub.parse_whatsapp(jsonb), hub.parse_telegram(jsonb), hub.parse_email(jsonb), hub.parse_web(jsonb),
+	hub.parse_mixdesk(jsonb) TO hub_connector;

@@ -167,15 +167,20 @@ web_tally_field(JsonbValue *value, const char *label, const char *type,
 {
 	char	   *answer = reader_scalar_text(value);
 
+	/* an address is no content: it stands apart from the other answers */
+	if (answer != NULL && *email == NULL && web_is_email(answer))
+	{
+		*email = answer;
+		return;
+	}
+	if (answer != NULL && *phone == NULL && type != NULL && strcmp(type, "INPUT_PHONE_NUMBER") == 0)
+	{
+		*phone = answer;
+		return;
+	}
 	if (value->type != jbvNull)
 		builder_value(fields, label, value);
-	if (answer == NULL)
-		return;
-	if (*email == NULL && web_is_email(answer))
-		*email = answer;
-	else if (*phone == NULL && type != NULL && strcmp(type, "INPUT_PHONE_NUMBER") == 0)
-		*phone = answer;
-	else if (*text == NULL && type != NULL && strcmp(type, "TEXTAREA") == 0)
+	if (answer != NULL && *text == NULL && type != NULL && strcmp(type, "TEXTAREA") == 0)
 		*text = answer;
 }
 

@@ -1,12 +1,12 @@
 -- One portrait and one timeline, and each role sees its own of it; assignment moves who sees what.
 BEGIN;
 \i test/fixtures/desk.sql
-SELECT plan(22);
+SELECT plan(24);
 SET SESSION AUTHORIZATION conny;
 SELECT customer_id AS mara, conversation_id AS conversation
 FROM hub.ingest(:whatsapp, whatsapp('4915550000001', 'wamid.1', 'Is the lamp in stock?', name => 'Mara Quint')) \gset
 SELECT customer_id AS vera, conversation_id AS mail_conversation FROM hub.ingest(:email, '{"FromFull": {"Email": "Vera@Post.Example", "Name": "Vera Lindqvist"}, "MessageID": "1",
-	"Subject": "Broken", "TextBody": "It came broken.", "Date": "Thu, 1 Jan 2026 09:30:00 +0100", "Headers": [{"Name": "Message-ID", "Value": "<1@post.example>"}]}') \gset
+	"Cc": "Nora <nora@port.example>", "ReplyTo": "vera@elsewhere.example", "Subject": "Broken", "StrippedTextReply": "It came.", "TextBody": "It came broken.", "Date": "Thu, 1 Jan 2026 09:30:00 +0100", "Headers": [{"Name": "Message-ID", "Value": "<1@post.example>"}]}') \gset
 
 -- threading of mail: by what it answers
 SELECT is(conversation_id, :'mail_conversation', 'a mail that answers one goes on in its conversation')
@@ -23,6 +23,12 @@ SELECT is(:'v'::jsonb #>> '{identities,0,address}', 'v•••@p•••.examp
 SELECT is(:'v'::jsonb #>> '{messages,inbound}', '3', 'messages are counted');
 SELECT body AS shown FROM hub.timeline(:'mara') \gset
 SELECT is(:'shown'::text, 'Is the lamp in stock?', 'the timeline is readable on its way to the client');
+
+-- addresses inside a message are of class contact, whatever else it says is content
+SELECT hub.disclose(m.details) AS details, hub.disclose(m.addressing) AS addressing FROM crm.message m
+WHERE m.conversation_id = :'mail_conversation' AND m.subject IS NOT NULL \gset
+SELECT ok(:'details' LIKE '%It came.%' AND :'details' NOT LIKE '%@%.example%', 'an agent reads what else a message says, without addresses');
+SELECT ok(:'addressing' NOT LIKE '%nora%' AND :'addressing' LIKE '%•%', 'which are masked');
 
 SET SESSION AUTHORIZATION sam;
 SELECT hub.customer_profile(:'mara') AS p \gset

@@ -100,7 +100,7 @@ hub_seal_row(PG_FUNCTION_ARGS)
 	memcpy(governed_columns, governed->columns, column_count * sizeof(GovernedColumn));
 	row_subject(governed, relation, new_tuple, &subject);
 	note_region(governed, relation, new_tuple);
-	if (old_tuple == NULL && keyring_subject_state(&subject) == SUBJECT_ERASED)
+	if (old_tuple == NULL && keyring_subject_is_erased(&subject))
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_SUBJECT_ERASED),
 				 errmsg("the data subject has been erased"),

@@ -403,7 +403,7 @@ seal_values(RowChange *change, const pg_uuid_t *subject)
 		return NULL;
 
 	/* nothing can be sealed for an erased subject, and nothing needs to be */
-	if (subject != NULL && keyring_subject_state(subject) == SUBJECT_ERASED)
+	if (subject != NULL && keyring_subject_is_erased(subject))
 		return NULL;
 	initStringInfo(&image);
 	build_image(change, &image);

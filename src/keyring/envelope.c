@@ -239,7 +239,7 @@ envelope_open(const struct varlena *sealed, Size *plaintext_len)
 			ereport(ERROR,
 					(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
 					 errmsg("the key of a data subject is missing from hub.subject_key"),
-					 errhint("Bring the keyring back with hub.import_keyring() or from a backup.")));
+					 errhint("Restore hub.subject_key from a backup.")));
 	}
 
 	plaintext = memory_alloc_secret(view.plaintext_len + 1);

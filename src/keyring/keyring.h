@@ -100,6 +100,7 @@ typedef enum SubjectState
 } SubjectState;
 
 extern SubjectState keyring_subject_state(const pg_uuid_t *subject);
+extern bool keyring_subject_is_erased(const pg_uuid_t *subject);
 extern void keyring_create_subject(const pg_uuid_t *subject);
 extern bool keyring_destroy_subject(const pg_uuid_t *subject);
 

@@ -56,7 +56,8 @@ StaticAssertDecl(sizeof(WrapContext) == 1 + UUID_LEN + 4, "WrapContext must have
 typedef struct CachedKey
 {
 	pg_uuid_t	subject;
-	SubjectState state;			/* SUBJECT_UNKNOWN marks a free entry */
+	bool		used;			/* false marks a free entry */
+	SubjectState state;			/* SUBJECT_UNKNOWN may have become known since */
 	uint8		key[SUBJECT_KEY_BYTES];
 } CachedKey;
 
@@ -89,7 +90,7 @@ cache_slot(const pg_uuid_t *subject)
 {
 	uint32		position = hash_bytes(subject->data, UUID_LEN) & (cache_entries - 1);
 
-	while (cache[position].state != SUBJECT_UNKNOWN &&
+	while (cache[position].used &&
 		   memcmp(&cache[position].subject, subject, UUID_LEN) != 0)
 		position = (position + 1) & (cache_entries - 1);
 	return &cache[position];
@@ -129,7 +130,7 @@ cache_make_room(void)
 	cache_allocate(cache_entries * 4);
 	for (int i = 0; i < old_entries; i++)
 	{
-		if (old_cache[i].state == SUBJECT_UNKNOWN)
+		if (!old_cache[i].used)
 			continue;
 		memcpy(cache_slot(&old_cache[i].subject), &old_cache[i], sizeof(CachedKey));
 		cache_used++;
@@ -216,7 +217,7 @@ unwrap_key(const bytea *wrapped, const pg_uuid_t *subject, int epoch, uint8 *key
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_SEALED_VALUE_INVALID),
 				 errmsg("the wrapped key of a data subject was altered"),
-				 errhint("Restore hub.subject_key from a backup with hub.import_keyring().")));
+				 errhint("Restore hub.subject_key from a backup.")));
 }
 
 /*
@@ -232,10 +233,12 @@ cache_load(CachedKey *entry, const pg_uuid_t *subject)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	SubjectState state;
 
 	ScanKeyInit(&key, ANUM_SUBJECT, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(subject));
 	scan = systable_beginscan(relation, catalog_relation("subject_key_pkey"), true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
+	state = SUBJECT_UNKNOWN;
 	if (HeapTupleIsValid(tuple))
 	{
 		TupleDesc	descriptor = RelationGetDescr(relation);
@@ -245,15 +248,18 @@ cache_load(CachedKey *entry, const pg_uuid_t *subject)
 
 		if (!isnull)
 			unwrap_key(DatumGetByteaPP(wrapped), subject, epoch, entry->key);
-		entry->subject = *subject;
-		entry->state = isnull ? SUBJECT_ERASED : SUBJECT_ALIVE;
-		cache_used++;
+		state = isnull ? SUBJECT_ERASED : SUBJECT_ALIVE;
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
+	if (!entry->used)
+		cache_used++;
+	entry->subject = *subject;
+	entry->used = true;
+	entry->state = state;
 }
 
-/* Find a subject's entry, reading it when it is not cached; state tells what came of it */
+/* Find a subject's entry, making one when it is not cached */
 static CachedKey *
 find_entry(const pg_uuid_t *subject)
 {
@@ -262,7 +268,7 @@ find_entry(const pg_uuid_t *subject)
 	epoch_check();
 	cache_validate();
 	entry = cache_slot(subject);
-	if (entry->state == SUBJECT_UNKNOWN)
+	if (!entry->used)
 	{
 		cache_make_room();
 		entry = cache_slot(subject);
@@ -271,11 +277,22 @@ find_entry(const pg_uuid_t *subject)
 	return entry;
 }
 
+/* Find a subject's entry as of now: another session may have made its key since */
+static CachedKey *
+find_current_entry(const pg_uuid_t *subject)
+{
+	CachedKey  *entry = find_entry(subject);
+
+	if (entry->state == SUBJECT_UNKNOWN)
+		cache_load(entry, subject);
+	return entry;
+}
+
 /* Return the key of a living subject, or NULL */
 const uint8 *
 subject_key_find(const pg_uuid_t *subject, SubjectState *state)
 {
-	CachedKey  *entry = find_entry(subject);
+	CachedKey  *entry = find_current_entry(subject);
 
 	if (state != NULL)
 		*state = entry->state;
@@ -286,7 +303,19 @@ subject_key_find(const pg_uuid_t *subject, SubjectState *state)
 SubjectState
 keyring_subject_state(const pg_uuid_t *subject)
 {
-	return find_entry(subject)->state;
+	return find_current_entry(subject)->state;
+}
+
+/*
+ * Tell whether a subject is erased, cheaply for one that has no key yet.
+ *
+ * A key that another session makes leaves the answer as it is, and one that is
+ * destroyed empties every cache.
+ */
+bool
+keyring_subject_is_erased(const pg_uuid_t *subject)
+{
+	return find_entry(subject)->state == SUBJECT_ERASED;
 }
 
 /* Make a key for a subject that has none; a subject that has or had one is left alone */

@@ -235,7 +235,7 @@ print_guarded(const struct varlena *value, const EnvelopeView *view, Disclosure 
 	if (disclosure == DISCLOSURE_DENY ||
 		(disclosure == DISCLOSURE_TOKEN && (view->flags & ENVELOPE_FLAG_SEARCHABLE) != 0))
 	{
-		if (!envelope_is_unbound(view) && keyring_subject_state(&view->subject) == SUBJECT_ERASED)
+		if (!envelope_is_unbound(view) && keyring_subject_is_erased(&view->subject))
 			return pstrdup(ENCRYPTED_ERASED);
 		return disclosure == DISCLOSURE_DENY ? pstrdup(ENCRYPTED_RESTRICTED) :
 			make_pseudonym(view->family, view->nonce);

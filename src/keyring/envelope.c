@@ -217,40 +217,73 @@ envelope_is_fresh(const struct varlena *sealed)
 	return sodium_memcmp(tail, nonce + ENVELOPE_TAG_BYTES, FRESH_TAIL_BYTES) == 0;
 }
 
+/* Find the key that opens a value; NULL when its data subject is erased */
+static const uint8 *
+opening_key(const EnvelopeView *view)
+{
+	SubjectState state;
+	const uint8 *key;
+
+	if (is_unbound(&view->subject))
+		return service_key(SERVICE_KEY_UNBOUND);
+	key = subject_key_find(&view->subject, &state);
+	if (key == NULL && state != SUBJECT_ERASED)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
+				 errmsg("the key of a data subject is missing from hub.subject_key"),
+				 errhint("Restore hub.subject_key from a backup.")));
+	return key;
+}
+
+/* Decrypt into memory of plaintext_len bytes; raises CH003 when the value was altered */
+static void
+decrypt_into(const struct varlena *sealed, const EnvelopeView *view, const uint8 *key,
+			 char *plaintext)
+{
+	uint8		aad[AAD_BYTES];
+
+	fill_associated_data((const uint8 *) VARDATA_ANY(sealed), aad);
+	if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8 *) plaintext, NULL, NULL,
+												   view->ciphertext,
+												   view->plaintext_len + ENVELOPE_MAC_BYTES,
+												   aad, sizeof(aad), view->nonce, key) != 0)
+		invalid_sealed_value();
+}
+
 /* Open a sealed value; NULL when its data subject is erased, CH003 when altered */
 char *
 envelope_open(const struct varlena *sealed, Size *plaintext_len)
 {
 	EnvelopeView view;
-	SubjectState state;
-	uint8		aad[AAD_BYTES];
 	const uint8 *key;
 	char	   *plaintext;
 
 	envelope_view(sealed, &view);
-	if (is_unbound(&view.subject))
-		key = service_key(SERVICE_KEY_UNBOUND);
-	else
-	{
-		key = subject_key_find(&view.subject, &state);
-		if (key == NULL && state == SUBJECT_ERASED)
-			return NULL;
-		if (key == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
-					 errmsg("the key of a data subject is missing from hub.subject_key"),
-					 errhint("Restore hub.subject_key from a backup.")));
-	}
-
+	key = opening_key(&view);
+	if (key == NULL)
+		return NULL;
 	plaintext = memory_alloc_secret(view.plaintext_len + 1);
-	fill_associated_data((const uint8 *) VARDATA_ANY(sealed), aad);
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8 *) plaintext, NULL, NULL,
-												   view.ciphertext,
-												   view.plaintext_len + ENVELOPE_MAC_BYTES,
-												   aad, sizeof(aad), view.nonce, key) != 0)
-		invalid_sealed_value();
-	plaintext[view.plaintext_len] = '\0';
+	decrypt_into(sealed, &view, key, plaintext);
 	*plaintext_len = view.plaintext_len;
+	return plaintext;
+}
+
+/*
+ * Open a sealed value as a text that is handed out, and so is the caller's.
+ *
+ * NULL when its data subject is erased; raises CH003 when it was altered.
+ */
+text *
+envelope_open_text(const struct varlena *sealed, const EnvelopeView *view)
+{
+	const uint8 *key = opening_key(view);
+	text	   *plaintext;
+
+	if (key == NULL)
+		return NULL;
+	plaintext = palloc(VARHDRSZ + view->plaintext_len);
+	SET_VARSIZE(plaintext, VARHDRSZ + view->plaintext_len);
+	decrypt_into(sealed, view, key, VARDATA(plaintext));
 	return plaintext;
 }
 

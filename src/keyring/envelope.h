@@ -78,6 +78,9 @@ extern bool envelope_is_fresh(const struct varlena *sealed);
  */
 extern char *envelope_open(const struct varlena *sealed, Size *plaintext_len);
 
+/* The same, as a text that is handed out */
+extern text *envelope_open_text(const struct varlena *sealed, const EnvelopeView *view);
+
 /* hub1:<base64url> and back; the token carries a MAC under an epoch key */
 extern char *envelope_to_token(const struct varlena *sealed);
 extern bool envelope_is_token(const char *text, Size len);

@@ -250,17 +250,6 @@ print_guarded(const struct varlena *value, const EnvelopeView *view, Disclosure 
 	return printed;
 }
 
-/* Open a value for reveal clearance: on record before it is handed out; NULL when erased */
-static char *
-open_recorded(const struct varlena *value, const EnvelopeView *view, Size *len)
-{
-	char	   *plaintext = envelope_open(value, len);
-
-	if (plaintext != NULL)
-		disclosure_record(&view->subject, view->class_id, REVEAL_FULL);
-	return plaintext;
-}
-
 /* Print a value for the current identity, recording a reveal before it happens */
 char *
 encrypted_disclose(const struct varlena *value)
@@ -276,8 +265,11 @@ encrypted_disclose(const struct varlena *value)
 	disclosure = disclosure_of(view.class_id);
 	if (disclosure != DISCLOSURE_REVEAL)
 		return print_guarded(value, &view, disclosure);
-	plaintext = open_recorded(value, &view, &len);
-	return plaintext ? plaintext : pstrdup(ENCRYPTED_ERASED);
+	plaintext = envelope_open(value, &len);
+	if (plaintext == NULL)
+		return pstrdup(ENCRYPTED_ERASED);
+	disclosure_record(&view.subject, view.class_id, REVEAL_FULL);
+	return plaintext;
 }
 
 /* Print what the current identity would have been shown, to compare what it writes back */
@@ -452,9 +444,7 @@ hub_reveal(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_GETARG_VARLENA_PP(0);
 	EnvelopeView view;
-	Size		len;
-	char	   *plaintext;
-	text	   *result;
+	text	   *plaintext;
 
 	envelope_view(value, &view);
 	if (disclosure_of(view.class_id) != DISCLOSURE_REVEAL ||
@@ -468,12 +458,11 @@ hub_reveal(PG_FUNCTION_ARGS)
 						class_name ? class_name : "unclassified"),
 				 errhint("hub.whoami() shows the identity in force; hub.set_clearance() changes what its role may see.")));
 	}
-	plaintext = open_recorded(value, &view, &len);
+	plaintext = envelope_open_text(value, &view);
 	if (plaintext == NULL)
 		PG_RETURN_TEXT_P(cstring_to_text(ENCRYPTED_ERASED));
-	result = cstring_to_text_with_len(plaintext, len);
-	memory_free_secret(plaintext, len);
-	PG_RETURN_TEXT_P(result);
+	disclosure_record(&view.subject, view.class_id, REVEAL_FULL);
+	PG_RETURN_TEXT_P(plaintext);
 }
 
 /* Return what output would print, for code that builds documents of its own */

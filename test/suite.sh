@@ -132,7 +132,7 @@ tap_tests() {
         status=0
         test_tap "$name" >"$output" 2>&1 </dev/null || status=$?
         if [ "$status" -ne 0 ]; then
-            for log in "$work/out/t/$name"/log/*.log "$work/out/t/$name"/tmp_check/log/*.log; do
+            for log in "$work/out/t/$name"/log/* "$work/out/t/$name"/tmp_check/log/*; do
                 [ -e "$log" ] && printf '\n%s, last lines:\n' "${log##*/}" && tail -n 40 "$log"
             done >>"$output"
         fi

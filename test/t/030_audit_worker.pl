@@ -73,7 +73,7 @@ is($reveals->('hub'), '10', 'each is on record');
 
 # a server restart; a clean one loses nothing that was shown
 $read->('hub', 50);
-$node->restart('fast');
+$node->restart;
 $wait_for_worker->('hub', 'a restarted server finds the extension');
 is($reveals->('hub'), '60', 'a clean shutdown loses no reveal');
 

@@ -49,6 +49,6 @@ done
 
 printf '\n=== 16. A fresh dump, searched for what was said and by whom\n\n'
 pg_dump -f "$dump"
-for word in Lindqvist nora.lindqvist 15112345678 noralindq sofa Lindenallee; do
+for word in Lindqvist nora.lindqvist 15112345678 noralindq 'blue sofa' Lindenallee; do
     printf '%s: %s\n' "$word" "$(grep -ic "$word" "$dump" || true)"
 done

@@ -8,7 +8,7 @@ set -eu
 rows=${ROWS:-1000000}
 sql "CREATE TABLE plain (id bigint PRIMARY KEY, email text)" \
     "CREATE TABLE sealed (id bigint PRIMARY KEY, email hub.encrypted_email('contact'))" \
-    "INSERT INTO plain SELECT i, 'person' || i * 7919 % 1000003 || '.' || i || '@example.com' FROM generate_series(1, $rows) i" \
+    "INSERT INTO plain SELECT i, 'person' || i * 7919 % 1000003 || '.' || i || '@example.com' FROM generate_series(1::bigint, $rows) i" \
     "INSERT INTO sealed SELECT id, email FROM plain" \
     "CREATE INDEX plain_email ON plain (email)" \
     "CREATE INDEX sealed_email ON sealed (email)" \
@@ -23,7 +23,7 @@ DECLARE
     found bigint;
 BEGIN
     FOR i IN 1..20000 LOOP
-        wanted := 'person' || i * $((rows / 20000)) * 7919 % 1000003 || '.' || i * $((rows / 20000)) || '@example.com';
+        wanted := 'person' || i::bigint * $((rows / 20000)) * 7919 % 1000003 || '.' || i * $((rows / 20000)) || '@example.com';
         SELECT id INTO STRICT found FROM $1 WHERE email = wanted;
     END LOOP;
 END

@@ -418,7 +418,6 @@ store_record(const char *data)
 	AuditActor	reader;
 	AuditEvent	event;
 	JsonbParseState *state = NULL;
-	char		number[32];
 
 	memcpy(&record, data, sizeof(record));
 	data += sizeof(record);
@@ -453,13 +452,10 @@ store_record(const char *data)
 	}
 	/* the last of equal keys wins, so nobody speaks for somebody else */
 	event_push_actor(&state, &reader);
-	snprintf(number, sizeof(number), "%d.%u", record.pid, record.transaction);
-	push_text(&state, "session", number);
+	/* values are copied at the end only: each needs memory of its own */
+	push_text(&state, "session", psprintf("%d.%u", record.pid, record.transaction));
 	if (record.xid != 0)
-	{
-		snprintf(number, sizeof(number), UINT64_FORMAT, record.xid);
-		push_text(&state, "xid", number);
-	}
+		push_text(&state, "xid", psprintf(UINT64_FORMAT, record.xid));
 	event.details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	event_insert(&event);
 }

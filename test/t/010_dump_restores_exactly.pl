@@ -50,6 +50,10 @@ my $seen_before = $seen->('source');
 like($seen_before, qr/person\d+\@example\.com\|Person \d+\|C•••/, 'sales sees contact and names, a mask of the rest');
 like($seen_before, qr/\[erased\]/, 'and that some have been erased');
 
+# a reveal within a transaction that has written, so that its record names both
+$node->safe_psql('source', q{BEGIN; SELECT pg_current_xact_id(); SELECT name FROM person; COMMIT; SELECT hub.wait_for_audit()},
+	extra_params => [ '-U', 'sam' ]);
+
 for my $format ('plain', 'custom')
 {
 	my $dump = $node->basedir . "/$format.dump";
@@ -82,6 +86,8 @@ for my $format ('plain', 'custom')
 			INSERT INTO person VALUES (gen_random_uuid(), 'DE', 1, 'new@example.com');
 			SELECT hub.sealed_subject(email) = id FROM person WHERE email = 'new@example.com'}),
 		't', "$format: new rows are sealed for their data subject");
+	$node->safe_psql($target, 'CALL hub.seal_audit()');
+	is($node->safe_psql($target, 'SELECT count(*) FROM hub.verify_audit()'), '0', "$format: the audit trail has no break");
 	my ($code, $out, $err) = $node->psql($target, 'DROP TABLE person');
 	like($err, qr/governed/, "$format: and the table is protected");
 }

@@ -56,6 +56,8 @@ ROOM_SQL = \
 	src/privacy/rights.sql \
 	src/privacy/requests.sql \
 	src/privacy/consent.sql \
+	src/privacy/html.sql \
+	src/privacy/report.sql \
 	src/channels/parsers.sql \
 	src/channels/crm.sql \
 	src/channels/accounts.sql \

@@ -131,6 +131,8 @@ install_packages() {
         need libtap-parser-sourcehandler-pgtap-perl command -v pg_prove
         need libipc-run-perl perl -MIPC::Run -e 1
         need python3 command -v python3
+        # where the browser is no Debian package, the test that renders a report says so
+        ! grep -qs '^ID=debian' /etc/os-release || need chromium command -v chromium
         ;;
     bench)
         need "postgresql-$major-pgaudit" has_extension pgaudit

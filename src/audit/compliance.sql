@@ -63,6 +63,24 @@ $$;
 COMMENT ON FUNCTION hub.who_viewed(uuid, timestamptz, timestamptz) IS
 'Who was shown protected values of a data subject, of which class and when: one row per transaction and class; reveal is full, partial (a harmless part) or reclass (copied to another class)';
 
+CREATE FUNCTION hub.access_by_day("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
+RETURNS TABLE (day date, role name, reveals bigint, subjects bigint, members bigint)
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM hub.begin_audit_read('access_by_day');
+	RETURN QUERY
+	SELECT (e.happened_at AT TIME ZONE 'UTC')::date, e.role, count(*), count(DISTINCT e.subject),
+		count(DISTINCT coalesce(e.member_id::text, e.login::text))
+	FROM hub.audit_entry e
+	WHERE e.kind = 'reveal'
+		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+	GROUP BY 1, 2
+	ORDER BY 1, 2;
+END
+$$;
+COMMENT ON FUNCTION hub.access_by_day(timestamptz, timestamptz) IS
+'How much each role was shown on each day (UTC): reveals, different data subjects, different members';
+
 CREATE FUNCTION hub.activity_of(member int, "from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (happened_at timestamptz, kind hub.audit_kind, relation text, operation text, subject uuid,
 	row_key jsonb, changed jsonb, details jsonb, purpose text, login name, xid xid8, ordinal int)
@@ -343,6 +361,7 @@ COMMENT ON VIEW hub.access_by_leavers IS 'What members who have left saw and tri
 GRANT EXECUTE ON FUNCTION
 	hub.audit_trail(timestamptz, timestamptz),
 	hub.who_viewed(uuid, timestamptz, timestamptz),
+	hub.access_by_day(timestamptz, timestamptz),
 	hub.activity_of(int, timestamptz, timestamptz),
 	hub.denied_attempts(timestamptz, timestamptz),
 	hub.exports(timestamptz, timestamptz),

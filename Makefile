@@ -34,6 +34,7 @@ ROOM_SQL = \
 	src/keyring/keyring.sql \
 	src/identity/identity.sql \
 	src/identity/clearance.sql \
+	src/identity/break_glass.sql \
 	src/access/predicates.sql \
 	src/access/governed.sql \
 	src/access/seal.sql \

@@ -170,6 +170,11 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hub_record_event';
 COMMENT ON FUNCTION hub.record_event(hub.audit_kind, uuid, jsonb) IS
 'Adds an event to the audit trail within the transaction. details is stored readable: callers put no protected value into it';
 
+CREATE FUNCTION hub.record_surviving_event(kind hub.audit_kind, details jsonb) RETURNS void
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_record_surviving_event';
+COMMENT ON FUNCTION hub.record_surviving_event(hub.audit_kind, jsonb) IS
+'Adds an event to the audit trail that a rollback does not take back, and returns once it is committed';
+
 CREATE FUNCTION hub.record_relation_event(kind hub.audit_kind, relation regclass, operation text, details jsonb) RETURNS void
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_record_relation_event';
 COMMENT ON FUNCTION hub.record_relation_event(hub.audit_kind, regclass, text, jsonb) IS
@@ -217,6 +222,7 @@ DECLARE
 	configuration regclass;
 BEGIN
 	FOREACH configuration IN ARRAY ARRAY['hub.data_class_custom', 'hub.hub_role_custom', 'hub.member', 'hub.clearance',
+		'hub.break_glass_clearance',
 		'hub.token_issuer', 'hub.governed', 'hub.classification']::regclass[]
 	LOOP
 		EXECUTE format('CREATE TRIGGER hub_audit_config AFTER INSERT OR UPDATE OR DELETE ON %s

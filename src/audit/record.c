@@ -21,6 +21,7 @@
 
 PG_FUNCTION_INFO_V1(hub_record_event);
 PG_FUNCTION_INFO_V1(hub_record_relation_event);
+PG_FUNCTION_INFO_V1(hub_record_surviving_event);
 PG_FUNCTION_INFO_V1(hub_begin_audit_read);
 
 /* Find a kind by its label */
@@ -111,6 +112,18 @@ hub_record_relation_event(PG_FUNCTION_ARGS)
 	record_relation_event(kind_by_oid(PG_GETARG_OID(0)), NULL,
 						  quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name),
 						  text_to_cstring(PG_GETARG_TEXT_PP(2)), PG_GETARG_JSONB_P(3));
+	PG_RETURN_VOID();
+}
+
+/* Record an event that stays when the transaction is rolled back; returns once it is committed */
+Datum
+hub_record_surviving_event(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *details = PG_GETARG_JSONB_P(1);
+
+	audit_record_surviving(kind_by_oid(PG_GETARG_OID(0)), NULL,
+						   JsonbToCString(NULL, &details->root, VARSIZE(details)));
+	worker_wait_all();
 	PG_RETURN_VOID();
 }
 

@@ -1,5 +1,7 @@
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
@@ -7,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "foundation/catalog.h"
@@ -119,6 +122,33 @@ catalog_relation(const char *name)
 				 errmsg("relation hub.%s does not exist", name),
 				 errhint("The extension's catalogs are incomplete; recreate the extension or restore it from a backup.")));
 	return relation;
+}
+
+/*
+ * Fetch the row that an index of a hub catalog has under one key, and its
+ * descriptor; copies, or NULL when there is none.
+ */
+HeapTuple
+catalog_row(const char *relation_name, const char *index_name, AttrNumber attnum,
+			RegProcedure equals, Datum key, TupleDesc *desc)
+{
+	Relation	relation = table_open(catalog_relation(relation_name), AccessShareLock);
+	Oid			index = catalog_relation(index_name);
+	ScanKeyData scan_key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&scan_key, attnum, BTEqualStrategyNumber, equals, key);
+	scan = systable_beginscan(relation, index, true, NULL, 1, &scan_key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		tuple = heap_copytuple(tuple);
+		*desc = CreateTupleDescCopy(RelationGetDescr(relation));
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return tuple;
 }
 
 /* Trigger: tell every backend, at commit, to forget what it cached of this catalog */

@@ -4,6 +4,8 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
+#include "access/tupdesc.h"
 #include "utils/inval.h"
 
 extern void catalog_init(void);
@@ -11,6 +13,10 @@ extern bool catalog_installed(void);
 extern Oid	catalog_schema(bool missing_ok);
 extern Oid	catalog_relation(const char *name);
 extern Oid	catalog_relation_if_exists(const char *name);
+
+/* A copy of the row that an index of a hub catalog has under one key, or NULL */
+extern HeapTuple catalog_row(const char *relation_name, const char *index_name, AttrNumber attnum,
+							 RegProcedure equals, Datum key, TupleDesc *desc);
 
 /* Use this instead of CacheRegisterRelcacheCallback(): PostgreSQL has room for ten */
 extern void catalog_watch_relations(RelcacheCallbackFunction watcher);

@@ -31,6 +31,9 @@ static int	token_max_lifetime = 3600;
 /* Issuer and database rarely agree to the second. */
 static int	token_clock_skew = 30;
 
+/* Extra clearance that lasts is ordinary clearance without its approval. */
+static int	break_glass_max = 60;
+
 /*
  * The server log is read by people who hold no clearance, so statements and
  * values of sessions that hold an identity stay out of it.
@@ -100,6 +103,15 @@ settings_init(void)
 							30, 0, 300,
 							PGC_SIGHUP,
 							GUC_UNIT_S,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("customer_hub.break_glass_max",
+							"Longest time that hub.break_glass gives extra clearance for; 0 turns it off.",
+							NULL,
+							&break_glass_max,
+							60, 0, 24 * 60,
+							PGC_SIGHUP,
+							GUC_UNIT_MIN,
 							NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("customer_hub.redact_log",

@@ -46,26 +46,41 @@ COMMENT ON VIEW hub.clearance_matrix IS 'What every hub role may see of every da
 GRANT SELECT ON hub.clearance_matrix TO hub_admin, hub_compliance;
 GRANT EXECUTE ON FUNCTION hub.clearance_of(name, text) TO hub_admin, hub_compliance;
 
-CREATE FUNCTION hub.set_clearance(role name, data_class text, level text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- What both kinds of clearance are changed by; returns the level before.
+CREATE FUNCTION hub.check_clearance_change(role name, data_class text, level text, break_glass bool) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	levels CONSTANT text[] := '{deny,token,mask,reveal}';
 	former_level text;
 BEGIN
 	PERFORM hub.require_admin('set a clearance');
-	PERFORM hub.base_role(set_clearance.role);
-	PERFORM hub.data_class_id(coalesce(set_clearance.data_class, ''));
-	IF array_position(levels, set_clearance.level) IS NULL THEN
-		RAISE EXCEPTION 'clearance level "%" does not exist', set_clearance.level
+	PERFORM hub.base_role(check_clearance_change.role);
+	PERFORM hub.data_class_id(coalesce(check_clearance_change.data_class, ''));
+	IF array_position(levels, check_clearance_change.level) IS NULL THEN
+		RAISE EXCEPTION 'clearance level "%" does not exist', check_clearance_change.level
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Levels are reveal, mask, token and deny.';
 	END IF;
-	former_level := hub.clearance_of(set_clearance.role, set_clearance.data_class);
+	former_level := CASE WHEN break_glass
+		THEN hub.break_glass_clearance_of(check_clearance_change.role, check_clearance_change.data_class)
+		ELSE hub.clearance_of(check_clearance_change.role, check_clearance_change.data_class) END;
 	-- an administrator alone may only take away
-	IF array_position(levels, set_clearance.level) > array_position(levels, former_level)
+	IF array_position(levels, check_clearance_change.level) > array_position(levels, former_level)
 		AND EXISTS (SELECT FROM hub.whoami()) THEN
-		PERFORM hub.require_approval('change_clearance', jsonb_build_object(
-			'role', set_clearance.role, 'data_class', set_clearance.data_class, 'level', set_clearance.level));
+		PERFORM hub.require_approval('change_clearance', jsonb_strip_nulls(jsonb_build_object(
+			'role', check_clearance_change.role, 'data_class', check_clearance_change.data_class,
+			'level', check_clearance_change.level, 'break_glass', nullif(break_glass, false))));
 	END IF;
+	RETURN former_level;
+END
+$$;
+COMMENT ON FUNCTION hub.check_clearance_change(name, text, text, bool) IS 'Raises an error unless the caller may change a clearance so; returns the level it had; engine only';
+
+CREATE FUNCTION hub.set_clearance(role name, data_class text, level text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	former_level text;
+BEGIN
+	former_level := hub.check_clearance_change(set_clearance.role, set_clearance.data_class, set_clearance.level, false);
 	INSERT INTO hub.clearance AS c (role, data_class, level)
 	VALUES (set_clearance.role, set_clearance.data_class, set_clearance.level)
 	ON CONFLICT ON CONSTRAINT clearance_pkey DO UPDATE SET level = excluded.level;

@@ -55,7 +55,12 @@ static struct
 	TimestampTz statement;		/* for the expiry, which is a matter of statements */
 	const Identity *identity;
 	const IdentityScope *scope;
+	bool		breaks_glass;
+	TimestampTz break_glass_until;
 }			effective;
+
+/* Extra clearance that ended before this has ended, whenever the statement began */
+static TimestampTz break_glass_clock = DT_NOBEGIN;
 
 /* Start the room; called once from _PG_init */
 void
@@ -153,6 +158,7 @@ find_effective(void)
 	effective.lxid = InvalidLocalTransactionId;
 	effective.identity = NULL;
 	effective.scope = &empty_scope;
+	effective.breaks_glass = false;
 	effective.user = GetUserId();
 	effective.session_user = GetSessionUserId();
 	effective.statement = GetCurrentStatementStartTimestamp();
@@ -164,7 +170,12 @@ find_effective(void)
 	{
 		member = member_by_id(identity->member_id);
 		if (member != NULL)
+		{
 			effective.scope = &member->scope;
+			effective.break_glass_until = member->break_glass_until;
+			effective.breaks_glass = member->break_glass_until >
+				Max(effective.statement, break_glass_clock);
+		}
 		effective.identity = identity;
 	}
 	effective.lxid = compat_proc_lxid(MyProc);
@@ -189,6 +200,15 @@ identity_effective(void)
 	if (!effective_holds())
 		find_effective();
 	return effective.identity;
+}
+
+/* Tell whether the effective identity has extra clearance now */
+bool
+identity_breaks_glass(void)
+{
+	if (!effective_holds())
+		find_effective();
+	return effective.breaks_glass;
 }
 
 /* Return whom the audit names for this transaction */
@@ -221,6 +241,13 @@ identity_check_expiry(void)
 		return;
 	if (identity != NULL && identity->expires_at <= GetCurrentTimestamp())
 		raise_expired();
+
+	/* a statement may run for long, and run others within it */
+	if (effective.breaks_glass)
+	{
+		break_glass_clock = GetCurrentTimestamp();
+		effective.breaks_glass = effective.break_glass_until > break_glass_clock;
+	}
 
 	/* relations locked earlier in the transaction would not make us look */
 	AcceptInvalidationMessages();

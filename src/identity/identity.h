@@ -95,6 +95,9 @@ extern void identity_check_expiry(void);
  */
 extern void identity_require_admin(const char *action);
 
+/* Has the effective identity taken extra clearance with hub.break_glass? */
+extern bool identity_breaks_glass(void);
+
 /* Clearance of the current identity for a data class; SEALED without identity */
 extern Disclosure identity_clearance(uint16 class_id);
 

@@ -6,9 +6,7 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -17,7 +15,6 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -34,6 +31,10 @@
 #define MEMBER_LINES 6
 #define MEMBER_TEAMS 7
 #define MEMBER_ACTIVE 8
+
+/* columns of hub.break_glass_grant */
+#define GRANT_MEMBER 1
+#define GRANT_ENDS_AT 4
 
 /* columns of hub.hub_role_custom */
 #define ROLE_NAME 1
@@ -60,17 +61,18 @@ static MemoryContext cached_context = NULL;
 static Oid	cached_login = InvalidOid;
 static int32 cached_login_member = 0;
 
-/* hub.member as it was when the cache was filled */
+/* hub.member and hub.break_glass_grant as they were when the cache was filled */
 static Oid	member_relid = InvalidOid;
+static Oid	grant_relid = InvalidOid;
 
 /* Grows with every invalidation, so that one which arrives while we read is noticed */
 static uint64 generation = 0;
 
-/* Forget members when hub.member changes; what is in use lives on until the transaction ends */
+/* Forget members when hub.member or a grant changes; what is in use lives on until the transaction ends */
 static void
 forget_members(Datum arg, Oid relid)
 {
-	if (OidIsValid(relid) && relid != member_relid)
+	if (OidIsValid(relid) && relid != member_relid && relid != grant_relid)
 		return;
 	cached_login = InvalidOid;
 	cached_member = NULL;
@@ -92,30 +94,6 @@ member_init(void)
 	catalog_watch_relations(forget_members);
 	CacheRegisterSyscacheCallback(AUTHOID, forget_members_of_roles, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_members_of_roles, (Datum) 0);
-}
-
-/* Fetch the row that an index of a hub catalog has under one key; a copy, or NULL */
-static HeapTuple
-fetch_row(const char *relation_name, const char *index_name, AttrNumber attnum,
-		  RegProcedure equals, Datum key, TupleDesc *desc)
-{
-	Relation	relation = table_open(catalog_relation(relation_name), AccessShareLock);
-	Oid			index = catalog_relation(index_name);
-	ScanKeyData scan_key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&scan_key, attnum, BTEqualStrategyNumber, equals, key);
-	scan = systable_beginscan(relation, index, true, NULL, 1, &scan_key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		tuple = heap_copytuple(tuple);
-		*desc = CreateTupleDescCopy(RelationGetDescr(relation));
-	}
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return tuple;
 }
 
 /* Order two regions or two ids */
@@ -180,6 +158,20 @@ read_scope(HeapTuple tuple, TupleDesc desc, IdentityScope *scope)
 	}
 }
 
+/* Read until when a member has taken extra clearance; in the past when it has none */
+static TimestampTz
+read_break_glass(int32 member_id)
+{
+	TupleDesc	desc;
+	bool		isnull;
+	HeapTuple	tuple = catalog_row("break_glass_grant", "break_glass_grant_pkey", GRANT_MEMBER,
+									F_INT4EQ, Int32GetDatum(member_id), &desc);
+
+	if (!HeapTupleIsValid(tuple))
+		return DT_NOBEGIN;
+	return DatumGetTimestampTz(heap_getattr(tuple, GRANT_ENDS_AT, desc, &isnull));
+}
+
 /* Make a member from its row, in the current context */
 static Member *
 read_member(HeapTuple tuple, TupleDesc desc)
@@ -196,6 +188,7 @@ read_member(HeapTuple tuple, TupleDesc desc)
 	if (role_find(NameStr(member->role_name), &member->base_role, &like_role))
 		member->role = get_role_oid(NameStr(member->role_name), true);
 	read_scope(tuple, desc, &member->scope);
+	member->break_glass_until = read_break_glass(member->member_id);
 	return member;
 }
 
@@ -217,7 +210,8 @@ load_member(const char *index_name, AttrNumber attnum, RegProcedure equals, Datu
 		CHECK_FOR_INTERRUPTS();
 		before = generation;
 		member_relid = catalog_relation("member");
-		tuple = fetch_row("member", index_name, attnum, equals, key, &desc);
+		grant_relid = catalog_relation_if_exists("break_glass_grant");
+		tuple = catalog_row("member", index_name, attnum, equals, key, &desc);
 		member = HeapTupleIsValid(tuple) ? read_member(tuple, desc) : NULL;
 	} while (before != generation);
 	MemoryContextSwitchTo(caller);
@@ -319,8 +313,8 @@ role_find(const char *name, HubRole *base, NameData *like_role)
 	if (strlen(name) >= NAMEDATALEN)
 		return false;
 	namestrcpy(&key, name);
-	tuple = fetch_row("hub_role_custom", "hub_role_custom_pkey", ROLE_NAME, F_NAMEEQ,
-					  NameGetDatum(&key), &desc);
+	tuple = catalog_row("hub_role_custom", "hub_role_custom_pkey", ROLE_NAME, F_NAMEEQ,
+						NameGetDatum(&key), &desc);
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	*like_role = *DatumGetName(heap_getattr(tuple, ROLE_LIKE, desc, &isnull));
@@ -339,8 +333,8 @@ issuer_find(const char *kid, TimestampTz at, uint8 public_key[KEYRING_PUBLIC_KEY
 	Datum		valid_to;
 	bool		isnull;
 
-	tuple = fetch_row("token_issuer", "token_issuer_pkey", ISSUER_KID, F_TEXTEQ,
-					  CStringGetTextDatum(kid), &desc);
+	tuple = catalog_row("token_issuer", "token_issuer_pkey", ISSUER_KID, F_TEXTEQ,
+						CStringGetTextDatum(kid), &desc);
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	if (at < DatumGetTimestampTz(heap_getattr(tuple, ISSUER_VALID_FROM, desc, &isnull)))

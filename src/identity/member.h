@@ -20,6 +20,7 @@ typedef struct Member
 	Oid			role;			/* InvalidOid when the role is gone */
 	HubRole		base_role;
 	bool		active;
+	TimestampTz break_glass_until;	/* extra clearance; in the past when it has none */
 	IdentityScope scope;
 } Member;
 

@@ -24,6 +24,8 @@ INSERT INTO hub.approval_policy_default VALUES
 	('change_clearance', 1, '{hub_manager,hub_compliance}', true, '3 days', 'let a role see more of a data class'),
 	('change_retention', 1, '{hub_manager,hub_compliance}', true, '3 days', 'change how long data is kept'),
 	('release_hold', 1, '{hub_manager,hub_compliance}', true, '3 days', 'release a legal hold'),
+	('change_export_ceiling', 1, '{hub_manager,hub_compliance}', true, '3 days', 'let a role be shown more rows or have more revealed'),
+	('change_approval_policy', 1, '{hub_compliance}', true, '3 days', 'change who approves what'),
 	('transfer', 1, '{hub_manager,hub_compliance}', true, '3 days', 'transfer data to another region'),
 	('decrypt_column', 1, '{hub_manager,hub_compliance}', true, '3 days', 'turn an encrypted column into plain text'),
 	('ungovern', 1, '{hub_manager,hub_compliance}', true, '1 day', 'release a relation from governance');

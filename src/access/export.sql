@@ -5,31 +5,38 @@
 
 CREATE TABLE hub.export_ceiling_default (
 	role name PRIMARY KEY,
-	max_rows bigint NOT NULL CHECK (max_rows >= 0)
+	max_rows bigint NOT NULL CHECK (max_rows >= 0),
+	reveals_per_day bigint NOT NULL CHECK (reveals_per_day >= 0)
 );
-COMMENT ON TABLE hub.export_ceiling_default IS 'How many rows one query may send to a member of each hub role; hub.export_ceiling overrides it';
+COMMENT ON TABLE hub.export_ceiling_default IS 'How much members of each hub role may be shown; hub.export_ceiling overrides it';
+COMMENT ON COLUMN hub.export_ceiling_default.max_rows IS 'rows of governed relations that one query may send, and persons whose values it may show';
+COMMENT ON COLUMN hub.export_ceiling_default.reveals_per_day IS 'how often values of a person and data class may be revealed to a member in a day (UTC), counted once per transaction';
 INSERT INTO hub.export_ceiling_default VALUES
-	('hub_agent', 10000), ('hub_sales', 10000), ('hub_manager', 50000), ('hub_compliance', 50000),
-	('hub_admin', 10000), ('hub_connector', 1000), ('hub_ai_agent', 1000);
+	('hub_agent', 10000, 20000), ('hub_sales', 10000, 20000), ('hub_manager', 50000, 50000), ('hub_compliance', 50000, 50000),
+	('hub_admin', 10000, 1000), ('hub_connector', 1000, 1000), ('hub_ai_agent', 1000, 5000);
 
 CREATE TABLE hub.export_ceiling (
 	role name PRIMARY KEY,
-	max_rows bigint NOT NULL CHECK (max_rows >= 0)
+	max_rows bigint CHECK (max_rows >= 0),
+	reveals_per_day bigint CHECK (reveals_per_day >= 0)
 );
-COMMENT ON TABLE hub.export_ceiling IS 'Ceilings of this hub, in place of the defaults; set with hub.set_export_ceiling()';
+COMMENT ON TABLE hub.export_ceiling IS 'Ceilings and quotas of this hub, in place of the defaults; set with hub.set_export_ceiling() and hub.set_reveal_quota()';
+COMMENT ON COLUMN hub.export_ceiling.max_rows IS 'null: the default';
+COMMENT ON COLUMN hub.export_ceiling.reveals_per_day IS 'null: the default';
 SELECT pg_catalog.pg_extension_config_dump('hub.export_ceiling', '');
 CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.export_ceiling
 	FOR EACH STATEMENT EXECUTE FUNCTION hub.catalog_changed();
 
-CREATE FUNCTION hub.export_ceiling_of(role pg_catalog.name) RETURNS pg_catalog.int8
+CREATE FUNCTION hub.export_ceiling_of(role pg_catalog.name, OUT max_rows pg_catalog.int8, OUT reveals_per_day pg_catalog.int8)
 	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(
-		(SELECT c.max_rows FROM hub.export_ceiling c WHERE c.role = $1),
-		(SELECT c.max_rows FROM hub.export_ceiling c WHERE c.role = hub.base_role($1)),
-		(SELECT d.max_rows FROM hub.export_ceiling_default d WHERE d.role = hub.base_role($1)))
+	SELECT coalesce(o.max_rows, b.max_rows, d.max_rows), coalesce(o.reveals_per_day, b.reveals_per_day, d.reveals_per_day)
+	FROM hub.export_ceiling_default d
+	LEFT JOIN hub.export_ceiling o ON o.role = $1
+	LEFT JOIN hub.export_ceiling b ON b.role = d.role
+	WHERE d.role = hub.base_role($1)
 $$;
-COMMENT ON FUNCTION hub.export_ceiling_of(name) IS 'How many rows of governed relations one query may send to a member of a hub role';
+COMMENT ON FUNCTION hub.export_ceiling_of(name) IS 'How many rows of governed relations one query may send to a member of a hub role, and how much may be revealed to the member in a day';
 
 CREATE FUNCTION hub.set_export_ceiling(role pg_catalog.name, max_rows pg_catalog.int8) RETURNS pg_catalog.void
 	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -37,13 +44,47 @@ AS $$
 BEGIN
 	PERFORM hub.require_admin('change export ceilings');
 	PERFORM hub.base_role(role);
+	IF max_rows > (hub.export_ceiling_of(role)).max_rows AND EXISTS (SELECT FROM hub.whoami()) THEN
+		PERFORM hub.require_approval('change_export_ceiling', jsonb_build_object('role', role, 'max_rows', max_rows));
+	END IF;
 	INSERT INTO hub.export_ceiling (role, max_rows) VALUES (role, max_rows)
 	ON CONFLICT ON CONSTRAINT export_ceiling_pkey DO UPDATE SET max_rows = excluded.max_rows;
 	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'set_export_ceiling', 'role', role, 'max_rows', max_rows));
 END
 $$;
-COMMENT ON FUNCTION hub.set_export_ceiling(name, int8) IS 'Says how many rows of governed relations one query may send to a member of a hub role. For hub administrators.';
+COMMENT ON FUNCTION hub.set_export_ceiling(name, int8) IS 'Says how many rows of governed relations one query may send to a member of a hub role, and of how many persons it may show values. For hub administrators; to raise it, a member needs an approval of the action change_export_ceiling with the same parameters.';
 GRANT EXECUTE ON FUNCTION hub.set_export_ceiling(name, int8) TO hub_admin;
+
+CREATE FUNCTION hub.set_reveal_quota(role pg_catalog.name, reveals_per_day pg_catalog.int8) RETURNS pg_catalog.void
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM hub.require_admin('change reveal quotas');
+	PERFORM hub.base_role(role);
+	IF reveals_per_day > (hub.export_ceiling_of(role)).reveals_per_day AND EXISTS (SELECT FROM hub.whoami()) THEN
+		PERFORM hub.require_approval('change_export_ceiling', jsonb_build_object('role', role, 'reveals_per_day', reveals_per_day));
+	END IF;
+	INSERT INTO hub.export_ceiling (role, reveals_per_day) VALUES (role, reveals_per_day)
+	ON CONFLICT ON CONSTRAINT export_ceiling_pkey DO UPDATE SET reveals_per_day = excluded.reveals_per_day;
+	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'set_reveal_quota', 'role', role, 'reveals_per_day', reveals_per_day));
+END
+$$;
+COMMENT ON FUNCTION hub.set_reveal_quota(name, int8) IS 'Says how often values of a person and data class may be revealed to a member of a hub role in a day (UTC); a person and class count once per transaction, approved exports do not. For hub administrators; to raise it, a member needs an approval of the action change_export_ceiling with the same parameters.';
+GRANT EXECUTE ON FUNCTION hub.set_reveal_quota(name, int8) TO hub_admin;
+
+-- Kept by the audit worker together with the reveals themselves, so that the
+-- day's quota outlives a restart.
+CREATE TABLE hub.reveal_usage (
+	member_id int,
+	day date,
+	reveals bigint NOT NULL,
+	PRIMARY KEY (member_id, day)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE hub.reveal_usage IS 'How much was revealed to each member on each day (UTC), as counted against the quota of hub.set_reveal_quota()';
+SELECT pg_catalog.pg_extension_config_dump('hub.reveal_usage', '');
+GRANT SELECT ON hub.reveal_usage TO hub_admin, hub_compliance;
+ALTER TABLE hub.reveal_usage ENABLE ROW LEVEL SECURITY;
+CREATE POLICY configuration ON hub.reveal_usage FOR SELECT TO hub_admin, hub_compliance USING (hub.sees_configuration());
 
 -- The query of an export. Conditions stand in the request as plain text, which
 -- outlives an erasure: so they go by public columns only.

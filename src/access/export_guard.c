@@ -4,7 +4,8 @@
  * A statement counts as reading governed relations when its plan, or that of a
  * query run inside it, names one. Rows are counted where they are sent: to the
  * client, or to a function or block of the member's own. Rows that a query folds
- * into one value (string_agg and its like) count as one.
+ * into one value (string_agg and its like) show as one row, so the persons whose
+ * values are shown are counted too.
  */
 #include "postgres.h"
 
@@ -12,35 +13,32 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "access/access.h"
 #include "access/export_guard.h"
+#include "access/export_limit.h"
 #include "access/governed.h"
 #include "access/protect.h"
-#include "foundation/catalog.h"
 #include "foundation/compat.h"
-#include "foundation/engine.h"
 #include "foundation/errors.h"
 #include "identity/identity.h"
 
-/* A statement that sends rows, from its start to the end of the transaction */
+/* A statement that sends rows, from its start to its end */
 typedef struct GuardedRun
 {
-	QueryDesc  *query;			/* hash key */
+	QueryDesc  *query;
 	bool		touched;		/* reads a governed relation, itself or in a query inside it */
 	uint64		sent;
-	struct GuardedRun *outer;	/* the one that this runs inside of */
+	struct GuardedRun *outer;	/* the one that this runs inside of, while it runs */
+	struct GuardedRun *next;
 } GuardedRun;
 
 typedef struct GuardReceiver
@@ -50,8 +48,20 @@ typedef struct GuardReceiver
 	GuardedRun *run;
 } GuardReceiver;
 
-/* Statements of this transaction, in TopTransactionContext */
-static HTAB *runs = NULL;
+/* Persons whose values of one data class a statement has shown */
+typedef struct ShownCount
+{
+	TimestampTz statement;
+	pg_uuid_t	last;
+	int64		persons;
+} ShownCount;
+
+/* Classes beyond share the places of others, which errs on the safe side */
+#define SHOWN_COUNTS 256
+static ShownCount shown_counts[SHOWN_COUNTS];
+
+/* Statements of this transaction, in TopTransactionContext, newest first: few at a time */
+static GuardedRun *runs = NULL;
 
 /* The innermost that is running; NULL between them */
 static GuardedRun *current_run = NULL;
@@ -60,19 +70,6 @@ static GuardedRun *current_run = NULL;
 static const char *refused_utility = NULL;
 
 static bool exporting = false;
-
-/* Ceiling of the role that last asked */
-static Oid	ceiling_role = InvalidOid;
-static int64 ceiling = 0;
-static Oid	ceiling_table = InvalidOid;
-
-/* Forget the ceiling when the table changes */
-static void
-forget_ceiling(Datum arg, Oid relid)
-{
-	if (relid == ceiling_table || !OidIsValid(relid))
-		ceiling_role = InvalidOid;
-}
 
 /* Forget the statements of a transaction that is over */
 static void
@@ -99,7 +96,6 @@ forget_runs(XactEvent event, void *arg)
 void
 export_guard_init(void)
 {
-	catalog_watch_relations(forget_ceiling);
 	RegisterXactCallback(forget_runs, NULL);
 }
 
@@ -111,6 +107,13 @@ export_guard_set_exporting(bool new_value)
 
 	exporting = new_value;
 	return old_value;
+}
+
+/* Tell whether hub.export() is reading */
+bool
+export_guard_exporting(void)
+{
+	return exporting;
 }
 
 /* Return the first governed relation that a plan names, or InvalidOid */
@@ -143,6 +146,8 @@ private_target(PlannedStmt *plan)
 
 		if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
 			return "writing to a temporary table";
+		if (entry->relkind == RELKIND_FOREIGN_TABLE)
+			return "writing to a foreign table";
 		if (!governed_is(entry->relid) && compat_owns_relation(entry->relid, GetUserId()))
 			return "writing to a table of one's own";
 	}
@@ -172,56 +177,45 @@ refuse_copy(const char *what, Oid relid)
 					 name)));
 }
 
-/* Return how many rows one statement may send to the current member */
-static int64
-current_ceiling(const Identity *identity)
+/* Find the entry of a statement, or NULL */
+static GuardedRun *
+find_run(const QueryDesc *query)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {NAMEOID};
-	Datum		values[1];
-	NameData	role;
-	EngineScope scope;
-	bool		isnull;
+	for (GuardedRun *run = runs; run != NULL; run = run->next)
+	{
+		if (run->query == query)
+			return run;
+	}
+	return NULL;
+}
 
-	if (ceiling_role == identity->role)
-		return ceiling;
+/* Forget a statement that is over */
+static void
+drop_run(const QueryDesc *query)
+{
+	for (GuardedRun **link = &runs; *link != NULL; link = &(*link)->next)
+	{
+		if ((*link)->query == query)
+		{
+			GuardedRun *run = *link;
 
-	namestrcpy(&role, GetUserNameFromId(identity->role, false));
-	values[0] = NameGetDatum(&role);
-	ceiling_table = catalog_relation("export_ceiling");
-	engine_begin(&scope);
-	engine_prepare(&plan, "SELECT hub.export_ceiling_of($1)", 1, types);
-	if (SPI_execute_plan(plan, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read the export ceiling");
-	ceiling = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	if (isnull)
-		ceiling = 0;
-	engine_end(&scope);
-	ceiling_role = identity->role;
-	return ceiling;
+			*link = run->next;
+			pfree(run);
+			return;
+		}
+	}
 }
 
 /* Remember a statement that may send rows */
 static void
 add_run(QueryDesc *query, bool touched)
 {
-	GuardedRun *run;
+	GuardedRun *run = MemoryContextAllocZero(TopTransactionContext, sizeof(GuardedRun));
 
-	if (runs == NULL)
-	{
-		HASHCTL		control = {0};
-
-		control.keysize = sizeof(QueryDesc *);
-		control.entrysize = sizeof(GuardedRun);
-		control.hcxt = TopTransactionContext;
-		runs = hash_create("customer_hub guarded statements", 32, &control,
-						   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	/* a finished statement may have left its address, and its entry, to this one */
-	run = hash_search(runs, &query, HASH_ENTER, NULL);
+	run->query = query;
 	run->touched = touched;
-	run->sent = 0;
-	run->outer = NULL;
+	run->next = runs;
+	runs = run;
 }
 
 /* Executor start: refuse copies, and note which statements read governed relations */
@@ -232,6 +226,9 @@ export_guard_executor_start(QueryDesc *query, int eflags)
 	const char *target;
 	Oid			relid;
 
+	/* one that ended in an error may have left its address, and its entry, to this one */
+	if (runs != NULL)
+		drop_run(query);
 	if (!identity_present() || exporting || IsParallelWorker() ||
 		(eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0 ||
 		identity_current() == NULL || !governed_any())
@@ -253,20 +250,73 @@ export_guard_executor_start(QueryDesc *query, int eflags)
 		add_run(query, OidIsValid(relid));
 }
 
-/* Refuse rows beyond the ceiling of the current member */
-static void
-check_ceiling(GuardedRun *run)
+/* Executor end: the statement sends nothing any more */
+void
+export_guard_executor_end(QueryDesc *query)
 {
-	const Identity *identity = identity_current();
+	if (runs != NULL)
+		drop_run(query);
+}
 
-	if (identity == NULL || run->sent <= current_ceiling(identity))
-		return;
+static void refuse_above_ceiling(const char *what, int64 ceiling) pg_attribute_noreturn();
+
+/* Refuse to show more than the ceiling */
+static void
+refuse_above_ceiling(const char *what, int64 ceiling)
+{
 	if (access_record_denied != NULL)
-		access_record_denied(psprintf("{\"attempt\": \"over_ceiling\", \"ceiling\": " INT64_FORMAT "}", ceiling));
+		access_record_denied(psprintf("{\"attempt\": \"over_ceiling\", \"what\": \"%s\", \"ceiling\": " INT64_FORMAT "}",
+									  what, ceiling));
 	ereport(ERROR,
 			(errcode(ERRCODE_CH_EXPORT_REFUSED),
-			 errmsg("query would send more than " INT64_FORMAT " rows of governed relations", ceiling),
+			 strcmp(what, "rows") == 0 ?
+			 errmsg("query would send more than " INT64_FORMAT " rows of governed relations", ceiling) :
+			 errmsg("query would show values of more than " INT64_FORMAT " persons", ceiling),
 			 errhint("Narrow the query, or ask for an export with hub.request_approval('export', ...).")));
+}
+
+/* Refuse rows beyond the ceiling of the current member */
+static void
+check_ceiling(const GuardedRun *run)
+{
+	const Identity *identity = identity_current();
+	int64		ceiling;
+
+	if (identity == NULL)
+		return;
+	ceiling = export_limit_of(identity)->max_rows;
+	if (run->sent > ceiling)
+		refuse_above_ceiling("rows", ceiling);
+}
+
+/*
+ * Count a value that is shown, whether in a row of its own or folded with others
+ * into one. Values of a row mostly belong to one person, so a person counts again
+ * only after another.
+ */
+void
+export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id)
+{
+	ShownCount *count = &shown_counts[class_id % SHOWN_COUNTS];
+	TimestampTz statement = GetCurrentStatementStartTimestamp();
+	const Identity *identity;
+	int64		ceiling;
+
+	if (exporting)
+		return;
+	if (count->statement != statement)
+	{
+		count->statement = statement;
+		count->persons = 0;
+	}
+	else if (memcmp(&count->last, subject, sizeof(pg_uuid_t)) == 0)
+		return;
+	count->last = *subject;
+	if (++count->persons <= 1 || (identity = identity_current()) == NULL)
+		return;
+	ceiling = export_limit_of(identity)->max_rows;
+	if (count->persons > ceiling)
+		refuse_above_ceiling("persons", ceiling);
 }
 
 /* Pass a row on while the ceiling allows it */
@@ -322,7 +372,7 @@ export_guard_begin_run(QueryDesc *query, int depth, GuardScope *scope)
 		(target = private_target(query->plannedstmt)) != NULL)
 		refused_utility = target;
 
-	run = runs == NULL ? NULL : hash_search(runs, &query, HASH_FIND, NULL);
+	run = find_run(query);
 	if (run == NULL)
 		return;
 	run->outer = current_run;
@@ -350,9 +400,9 @@ export_guard_count_run(QueryDesc *query, const GuardScope *scope)
 {
 	GuardedRun *run;
 
-	if (runs == NULL || scope->original != NULL || exporting)
+	if (scope->original != NULL || exporting)
 		return;
-	run = hash_search(runs, &query, HASH_FIND, NULL);
+	run = find_run(query);
 	if (run == NULL || !run->touched)
 		return;
 	run->sent += query->estate->es_processed;

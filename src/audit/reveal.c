@@ -20,6 +20,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "access/export_guard.h"
+#include "access/export_limit.h"
 #include "audit/audit.h"
 #include "audit/event.h"
 #include "audit/reveal.h"
@@ -53,6 +55,7 @@ typedef struct RevealRecord
 	uint8		reveal_kind;	/* RevealKind of AUDIT_REVEAL */
 	bool		has_subject;
 	bool		by_token;
+	bool		charged;		/* counts against the day's quota */
 	uint8		role_len;
 	uint8		login_len;
 	uint8		application_len;
@@ -196,7 +199,7 @@ refresh_actor(void)
 /* Pack a record; subject and details may be NULL */
 static void
 pack(StringInfo buf, AuditKind audit_kind, const pg_uuid_t *subject, uint16 class_id,
-	 uint8 reveal_kind, const char *details)
+	 uint8 reveal_kind, bool charged, const char *details)
 {
 	RevealRecord record;
 
@@ -210,6 +213,7 @@ pack(StringInfo buf, AuditKind audit_kind, const pg_uuid_t *subject, uint16 clas
 	}
 	memcpy(record.token_id, actor.token_id, sizeof(record.token_id));
 	record.by_token = actor.by_token;
+	record.charged = charged;
 	record.member_id = actor.member_id;
 	record.pid = MyProcPid;
 	record.transaction = transaction_number;
@@ -259,6 +263,7 @@ audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
 	StringInfoData record;
 	WorkerWait	wait;
 	uint64		position;
+	bool		charged;
 
 	memset(&key, 0, sizeof(key));
 	if (subject && memcmp(subject, &key.subject, sizeof(key.subject)) == 0)
@@ -273,6 +278,9 @@ audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
 	refresh_actor();
 	if (already_revealed(&key))
 		return;
+	charged = kind != REVEAL_PARTIAL && actor.member_id != 0 && !export_guard_exporting();
+	if (charged)
+		export_limit_charge(actor.member_id, GetCurrentStatementStartTimestamp());
 
 	if (RecoveryInProgress())
 	{
@@ -281,7 +289,7 @@ audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
 		return;
 	}
 
-	pack(&record, AUDIT_REVEAL, subject, class_id, (uint8) kind, NULL);
+	pack(&record, AUDIT_REVEAL, subject, class_id, (uint8) kind, charged, NULL);
 	worker_wait_init(&wait);
 	while (slot_push(wait.slot, record.data, record.len, false, &position) != SLOT_PUSHED)
 		worker_wait(&wait);
@@ -323,7 +331,7 @@ audit_record_surviving(AuditKind kind, const pg_uuid_t *subject, const char *det
 	}
 
 	refresh_actor();
-	pack(&record, kind, subject, 0, 0, details);
+	pack(&record, kind, subject, 0, 0, false, details);
 	slot = slot_of_database(MyDatabaseId);
 	if (slot == NULL)
 		slot = slot_request(MyDatabaseId, false);
@@ -458,6 +466,8 @@ store_record(const char *data)
 		push_text(&state, "xid", psprintf(UINT64_FORMAT, record.xid));
 	event.details = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	event_insert(&event);
+	if (record.charged)
+		export_limit_note_stored(record.member_id, record.at);
 }
 
 /* Store records as they were taken out of the ring; see reveal.h */
@@ -489,6 +499,7 @@ reveal_store(const char *records, Size len)
 	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
+	export_limit_flush_stored();
 	PopActiveSnapshot();
 	relation_close(relation, NoLock);
 	return true;

@@ -16,6 +16,7 @@
 
 #include "access/access.h"
 #include "access/export_guard.h"
+#include "access/export_limit.h"
 #include "access/governed.h"
 #include "access/protect.h"
 #include "access/redact.h"
@@ -42,6 +43,7 @@ static shmem_startup_hook_type next_shmem_startup_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook = NULL;
 static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
+static ExecutorEnd_hook_type next_executor_end_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static object_access_hook_type next_object_access_hook = NULL;
 static emit_log_hook_type next_emit_log_hook = NULL;
@@ -55,6 +57,7 @@ hub_shmem_request(void)
 	if (next_shmem_request_hook)
 		next_shmem_request_hook();
 	RequestAddinShmemSpace(keyring_shmem_size());
+	RequestAddinShmemSpace(export_limit_shmem_size());
 	RequestAddinShmemSpace(audit_shmem_size());
 }
 
@@ -65,6 +68,7 @@ hub_shmem_startup(void)
 		next_shmem_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	keyring_shmem_startup();
+	export_limit_shmem_startup();
 	audit_shmem_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -141,6 +145,16 @@ hub_executor_finish(QueryDesc *query_desc)
 		disclosure_set_to_client(saved_to_client);
 	}
 	PG_END_TRY();
+}
+
+static void
+hub_executor_end(QueryDesc *query_desc)
+{
+	export_guard_executor_end(query_desc);
+	if (next_executor_end_hook)
+		next_executor_end_hook(query_desc);
+	else
+		standard_ExecutorEnd(query_desc);
 }
 
 static void
@@ -228,6 +242,7 @@ _PG_init(void)
 	encrypted_init();
 	governed_init();
 	export_guard_init();
+	export_limit_init();
 	access_record_denied = hub_record_denied;
 	access_record_export = hub_record_export;
 	region_use_init();
@@ -237,6 +252,7 @@ _PG_init(void)
 
 	disclosure_rule.decide = replay_fence_decide;
 	disclosure_rule.record = audit_record_reveal;
+	disclosure_rule.count = export_guard_count_shown;
 	identity_audit_authentication = hub_audit_authentication;
 
 	next_shmem_request_hook = shmem_request_hook;
@@ -249,6 +265,8 @@ _PG_init(void)
 	ExecutorRun_hook = hub_executor_run;
 	next_executor_finish_hook = ExecutorFinish_hook;
 	ExecutorFinish_hook = hub_executor_finish;
+	next_executor_end_hook = ExecutorEnd_hook;
+	ExecutorEnd_hook = hub_executor_end;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = hub_process_utility;
 	next_object_access_hook = object_access_hook;

@@ -3,7 +3,7 @@
 #include "foundation/errors.h"
 #include "types/disclosure.h"
 
-DisclosureRule disclosure_rule = {NULL, NULL};
+DisclosureRule disclosure_rule = {NULL, NULL, NULL};
 
 /*
  * True while rows are on their way to the client. Also true between executor
@@ -36,6 +36,14 @@ disclosure_of(uint16 class_id)
 	if (disclosure_rule.decide == NULL)
 		return DISCLOSURE_SEALED;
 	return disclosure_rule.decide(class_id);
+}
+
+/* Have a value that is about to be shown counted */
+void
+disclosure_count(const pg_uuid_t *subject, uint16 class_id)
+{
+	if (disclosure_rule.count != NULL)
+		disclosure_rule.count(subject, class_id);
 }
 
 /* Have a reveal recorded, or refuse to reveal */

@@ -37,6 +37,9 @@ typedef struct DisclosureRule
 	 * it cannot be recorded: then nothing is shown.
 	 */
 	void		(*record) (const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
+
+	/* Count a value that is shown, in full, masked or as a pseudonym; an error when it is one too many */
+	void		(*count) (const pg_uuid_t *subject, uint16 class_id);
 } DisclosureRule;
 
 extern DisclosureRule disclosure_rule;
@@ -46,6 +49,7 @@ extern bool disclosure_to_client(void);
 extern bool disclosure_set_to_client(bool to_client);
 
 extern Disclosure disclosure_of(uint16 class_id);
+extern void disclosure_count(const pg_uuid_t *subject, uint16 class_id);
 extern void disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
 
 #endif							/* CUSTOMER_HUB_DISCLOSURE_H */

@@ -263,6 +263,8 @@ encrypted_disclose(const struct varlena *value)
 	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
 		return envelope_to_token(value);
 	disclosure = disclosure_of(view.class_id);
+	if (disclosure > DISCLOSURE_DENY)
+		disclosure_count(&view.subject, view.class_id);
 	if (disclosure != DISCLOSURE_REVEAL)
 		return print_guarded(value, &view, disclosure);
 	plaintext = envelope_open(value, &len);
@@ -458,6 +460,7 @@ hub_reveal(PG_FUNCTION_ARGS)
 						class_name ? class_name : "unclassified"),
 				 errhint("hub.whoami() shows the identity in force; hub.set_clearance() changes what its role may see.")));
 	}
+	disclosure_count(&view.subject, view.class_id);
 	plaintext = envelope_open_text(value, &view);
 	if (plaintext == NULL)
 		PG_RETURN_TEXT_P(cstring_to_text(ENCRYPTED_ERASED));

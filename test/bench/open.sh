@@ -17,7 +17,7 @@ sql "CREATE FUNCTION raw_open(text, bigint) RETURNS float8 LANGUAGE c AS 'bench_
     "CREATE TABLE aes AS SELECT encrypt(repeat('x', 64)::bytea, '0123456789abcdef', 'aes') AS body FROM generate_series(1, $n)" \
     "GRANT SELECT ON note, plain, pgp, aes TO bench_agent, hub_agent"
 sql "SELECT hub.add_member('agent', 'hub_agent', 'bench_agent', '{DE}', '{1}', '{1}')" \
-    "SELECT hub.set_export_ceiling('hub_agent', 100000000)" \
+    "SELECT hub.set_export_ceiling('hub_agent', 100000000), hub.set_reveal_quota('hub_agent', 1000000000000)" \
     "SELECT hub.govern('note', 'customer_id', 'region')" >/dev/null
 sql "INSERT INTO plain SELECT i, md5((i % 1000)::text)::uuid, 'DE', md5(i::text) || md5((-i)::text) FROM generate_series(1, $n) i" \
     "INSERT INTO note SELECT id, customer_id, region, body FROM plain" \

@@ -10,8 +10,8 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -20,8 +20,6 @@
 #include "foundation/compat.h"
 #include "foundation/engine.h"
 #include "foundation/errors.h"
-
-#define FETCH_ROWS 1000
 
 const char	block_columns[] =
 "b.block_no, b.origin, b.xid_base, b.snapshot::text, b.first_xid, b.last_xid, b.event_count, "
@@ -46,10 +44,6 @@ enum
 	BLOCK_CHECKPOINT
 };
 
-const char	transaction_columns[] =
-"t.xid, t.started_at, t.member_id, t.role::text, t.login::text, t.purpose, t.client_addr::text, "
-"t.application, t.token_id, t.event_count, t.digest";
-
 /* Column and, in the canonical bytes, field number */
 enum
 {
@@ -71,10 +65,6 @@ enum
 
 static SPIPlanPtr last_plan = NULL;
 static SPIPlanPtr number_plan = NULL;
-static SPIPlanPtr event_range_plan = NULL;
-static SPIPlanPtr event_list_plan = NULL;
-static SPIPlanPtr transaction_range_plan = NULL;
-static SPIPlanPtr transaction_list_plan = NULL;
 static SPIPlanPtr node_plan = NULL;
 
 /* Read a bytea column that must be a hash; false when it is not */
@@ -140,8 +130,8 @@ block_parse_snapshot(const char *text, BlockSnapshot *snapshot)
 }
 
 /* Does the snapshot see a transaction id, without base? */
-static bool
-snapshot_sees(const BlockSnapshot *snapshot, uint64 xid)
+bool
+block_snapshot_sees(const BlockSnapshot *snapshot, uint64 xid)
 {
 	int			low = 0;
 	int			high = snapshot->count;
@@ -170,7 +160,7 @@ block_sees(const AuditBlock *block, uint64 xid)
 {
 	if (xid < block->xid_base)
 		return true;
-	return snapshot_sees(&block->snapshot, xid - block->xid_base);
+	return block_snapshot_sees(&block->snapshot, xid - block->xid_base);
 }
 
 /* Read a block into memory of the current context; false when a column makes no sense */
@@ -288,146 +278,53 @@ append_field(StringInfo buf, int field, const void *value, Size len)
 
 /* Append a row of hub.audit_transaction, in the layout that events have */
 void
-block_encode_transaction(HeapTuple tuple, TupleDesc tupdesc, StringInfo buf, TransactionRow *row)
+block_encode_transaction(const Datum *values, const bool *nulls, StringInfo buf,
+						 TransactionRow *row)
 {
+	memset(row, 0, sizeof(*row));
 	appendStringInfoChar(buf, TRANSACTION_ENCODING);
 	for (int column = TRANSACTION_XID; column <= TRANSACTION_DIGEST; column++)
 	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(tuple, tupdesc, column, &isnull);
+		Datum		value = values[column - 1];
+		struct varlena *bytes;
+		uint64		wide;
+		uint32		narrow;
 
-		if (isnull)
+		if (nulls[column - 1])
 			continue;
 		switch (column)
 		{
 			case TRANSACTION_XID:
-				row->xid = DatumGetUInt64(value);
-				/* FALLTHROUGH */
 			case TRANSACTION_STARTED_AT:
-				{
-					uint64		wide = pg_hton64(DatumGetUInt64(value));
-
-					append_field(buf, column, &wide, sizeof(wide));
-					break;
-				}
-			case TRANSACTION_COUNT:
-				row->event_count = DatumGetInt32(value);
-				/* FALLTHROUGH */
+				if (column == TRANSACTION_XID)
+					row->xid = DatumGetUInt64(value);
+				wide = pg_hton64(DatumGetUInt64(value));
+				append_field(buf, column, &wide, sizeof(wide));
+				break;
 			case TRANSACTION_MEMBER:
-				{
-					uint32		narrow = pg_hton32(DatumGetUInt32(value));
-
-					append_field(buf, column, &narrow, sizeof(narrow));
-					break;
-				}
-			case TRANSACTION_DIGEST:
-				row->digest = DatumGetByteaPP(value);
-				/* FALLTHROUGH */
+			case TRANSACTION_COUNT:
+				if (column == TRANSACTION_COUNT)
+					row->event_count = DatumGetInt32(value);
+				narrow = pg_hton32(DatumGetUInt32(value));
+				append_field(buf, column, &narrow, sizeof(narrow));
+				break;
+			case TRANSACTION_ROLE:
+			case TRANSACTION_LOGIN:
+				append_field(buf, column, NameStr(*DatumGetName(value)),
+							 strlen(NameStr(*DatumGetName(value))));
+				break;
+			case TRANSACTION_CLIENT:
+				bytes = DatumGetTextPP(DirectFunctionCall1(network_show, value));
+				append_field(buf, column, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+				break;
 			default:
-				{
-					struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
-
-					append_field(buf, column, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
-					break;
-				}
+				bytes = PG_DETOAST_DATUM_PACKED(value);
+				if (column == TRANSACTION_DIGEST)
+					row->digest = bytes;
+				append_field(buf, column, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+				break;
 		}
 	}
-}
-
-/* Run a plan and call sink for each row that the block holds; xid is the first column */
-static void
-scan_plan(SPIPlanPtr plan, Datum *values, const BlockSnapshot *before,
-		  const BlockSnapshot *snapshot, uint64 xid_base, BlockTupleSink sink, void *arg)
-{
-	Portal		portal = SPI_cursor_open(NULL, plan, values, NULL, true);
-
-	for (;;)
-	{
-		SPITupleTable *rows;
-
-		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
-		rows = SPI_tuptable;
-		if (SPI_processed == 0)
-			break;
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			uint64		xid = read_uint64(rows->vals[i], rows->tupdesc, 1);
-
-			if (xid >= xid_base && snapshot_sees(snapshot, xid - xid_base) &&
-				(before == NULL || !snapshot_sees(before, xid - xid_base)))
-				sink(rows->vals[i], rows->tupdesc, arg);
-		}
-		SPI_freetuptable(rows);
-	}
-	SPI_freetuptable(SPI_tuptable);
-	SPI_cursor_close(portal);
-}
-
-/*
- * Scan what a block holds. What the snapshot before does not see was in
- * progress then, or began later: a list and a range, however long a
- * transaction holds back xmin.
- */
-static void
-scan_block(SPIPlanPtr list_plan, SPIPlanPtr range_plan, const BlockSnapshot *before,
-		   const BlockSnapshot *snapshot, uint64 xid_base, BlockTupleSink sink, void *arg)
-{
-	Datum		range[2];
-
-	if (before && before->count > 0)
-	{
-		Datum	   *xids = palloc(sizeof(Datum) * before->count);
-		Datum		list[1];
-
-		for (int i = 0; i < before->count; i++)
-			xids[i] = UInt64GetDatum(before->xip[i] + xid_base);
-		list[0] = PointerGetDatum(construct_array(xids, before->count, XID8OID,
-												  sizeof(uint64), FLOAT8PASSBYVAL,
-												  TYPALIGN_DOUBLE));
-		scan_plan(list_plan, list, before, snapshot, xid_base, sink, arg);
-	}
-	range[0] = UInt64GetDatum((before ? before->xmax : 0) + xid_base);
-	range[1] = UInt64GetDatum(snapshot->xmax + xid_base);
-	scan_plan(range_plan, range, before, snapshot, xid_base, sink, arg);
-}
-
-/* Call sink for every event of a block, in order */
-void
-block_scan_events(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base,
-				  BlockTupleSink sink, void *arg)
-{
-	Oid			list_types[1] = {XID8ARRAYOID};
-	Oid			range_types[2] = {XID8OID, XID8OID};
-
-	scan_block(engine_prepare(&event_list_plan,
-							  "SELECT e.* FROM hub.audit_event e WHERE e.xid = ANY ($1) "
-							  "ORDER BY e.xid, e.ordinal", 1, list_types),
-			   engine_prepare(&event_range_plan,
-							  "SELECT e.* FROM hub.audit_event e WHERE e.xid >= $1 AND e.xid < $2 "
-							  "ORDER BY e.xid, e.ordinal", 2, range_types),
-			   before, snapshot, xid_base, sink, arg);
-}
-
-/* Call sink for every transaction row of a block, in order */
-void
-block_scan_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot,
-						uint64 xid_base, BlockTupleSink sink, void *arg)
-{
-	Oid			list_types[1] = {XID8ARRAYOID};
-	Oid			range_types[2] = {XID8OID, XID8OID};
-	char		list_query[512];
-	char		range_query[512];
-
-	snprintf(list_query, sizeof(list_query),
-			 "SELECT %s FROM hub.audit_transaction t WHERE t.xid = ANY ($1) ORDER BY t.xid",
-			 transaction_columns);
-	snprintf(range_query, sizeof(range_query),
-			 "SELECT %s FROM hub.audit_transaction t WHERE t.xid >= $1 AND t.xid < $2 ORDER BY t.xid",
-			 transaction_columns);
-	scan_block(engine_prepare(&transaction_list_plan, list_query, 1, list_types),
-			   engine_prepare(&transaction_range_plan, range_query, 2, range_types),
-			   before, snapshot, xid_base, sink, arg);
 }
 
 /* Read a node of the log */

@@ -81,9 +81,8 @@ typedef struct TransactionRow
 	bytea	   *digest;
 } TransactionRow;
 
-/* Lists of columns that the readers below expect */
+/* List of columns that block_read expects */
 extern const char block_columns[];
-extern const char transaction_columns[];
 
 extern bool block_read(HeapTuple tuple, TupleDesc tupdesc, AuditBlock *block);
 extern bool block_last(AuditBlock *block);
@@ -93,20 +92,12 @@ extern void block_header(const AuditBlock *block, StringInfo buf);
 extern bool block_parse_snapshot(const char *text, BlockSnapshot *snapshot);
 extern bool block_sees(const AuditBlock *block, uint64 xid);
 
-/* Canonical bytes of a transaction row, after a byte for the leaf's prefix */
-extern void block_encode_transaction(HeapTuple tuple, TupleDesc tupdesc, StringInfo buf,
+/* Does a snapshot see a transaction id, without base? */
+extern bool block_snapshot_sees(const BlockSnapshot *snapshot, uint64 xid);
+
+/* Append the canonical bytes of a row of hub.audit_transaction, in the layout that events have */
+extern void block_encode_transaction(const Datum *values, const bool *nulls, StringInfo buf,
 									 TransactionRow *row);
-
-/*
- * Call sink for every event, or transaction row, that a block of these
- * snapshots holds, in order. before is NULL where nothing came before.
- */
-typedef void (*BlockTupleSink) (HeapTuple tuple, TupleDesc tupdesc, void *arg);
-
-extern void block_scan_events(const BlockSnapshot *before, const BlockSnapshot *snapshot,
-							  uint64 xid_base, BlockTupleSink sink, void *arg);
-extern void block_scan_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot,
-									uint64 xid_base, BlockTupleSink sink, void *arg);
 
 /* MerkleNodeSource over the log */
 extern void block_log_node(int level, uint64 index, MerkleHash *hash, void *arg);

@@ -183,80 +183,72 @@ event_tag(const char *bytes, Size len, uint8 tag[EVENT_TAG_BYTES])
 }
 
 /* Find the columns by name in a partition, or in the root, of hub.audit_event */
-static void
-map_columns(TupleDesc tupdesc, AttrNumber *attnums)
+void
+event_columns(TupleDesc tupdesc, EventColumns *columns)
 {
+	StaticAssertStmt(EVENT_COLUMNS == EVENT_COLUMN_COUNT, "every column has a place");
 	for (int i = 0; i < EVENT_COLUMNS; i++)
 	{
-		attnums[i] = InvalidAttrNumber;
-		if (i < tupdesc->natts &&
-			strcmp(NameStr(TupleDescAttr(tupdesc, i)->attname), column_names[i]) == 0)
-		{
-			attnums[i] = i + 1;
-			continue;
-		}
+		columns->attnums[i] = InvalidAttrNumber;
 		for (int j = 0; j < tupdesc->natts; j++)
 		{
 			if (!TupleDescAttr(tupdesc, j)->attisdropped &&
 				strcmp(NameStr(TupleDescAttr(tupdesc, j)->attname), column_names[i]) == 0)
-				attnums[i] = j + 1;
+				columns->attnums[i] = j + 1;
 		}
-		if (attnums[i] == InvalidAttrNumber)
+		if (columns->attnums[i] == InvalidAttrNumber)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("audit table has no column \"%s\"", column_names[i])));
 	}
+	columns->kind_type = TupleDescAttr(tupdesc, columns->attnums[EVENT_KIND] - 1)->atttypid;
 }
 
-/* Read a tuple of hub.audit_event or of a partition */
+/* Make an event of a row's values */
 void
-event_read(HeapTuple tuple, TupleDesc tupdesc, AuditEvent *event)
+event_from_values(const Datum *values, const bool *nulls, const EventColumns *columns,
+				  AuditEvent *event)
 {
-	AttrNumber	attnums[EVENT_COLUMNS];
-	Datum		values[EVENT_COLUMNS];
-	bool		nulls[EVENT_COLUMNS];
-	bytea	   *tag;
-
-	map_columns(tupdesc, attnums);
-	for (int i = 0; i < EVENT_COLUMNS; i++)
-		values[i] = heap_getattr(tuple, attnums[i], tupdesc, &nulls[i]);
-
+#define VALUE(column) (values[columns->attnums[column] - 1])
+#define HAS(column) (!nulls[columns->attnums[column] - 1])
 	memset(event, 0, sizeof(*event));
-	event->xid = nulls[EVENT_XID] ? 0 : U64FromFullTransactionId(DatumGetFullTransactionId(values[EVENT_XID]));
-	event->ordinal = DatumGetInt32(values[EVENT_ORDINAL]);
-	event->recorded_at = DatumGetTimestampTz(values[EVENT_RECORDED_AT]);
-	event->kind = kind_of_oid(DatumGetObjectId(values[EVENT_KIND]),
-							  TupleDescAttr(tupdesc, attnums[EVENT_KIND] - 1)->atttypid);
-	if (!nulls[EVENT_RELATION])
+	event->xid = HAS(EVENT_XID) ? DatumGetUInt64(VALUE(EVENT_XID)) : 0;
+	event->ordinal = DatumGetInt32(VALUE(EVENT_ORDINAL));
+	event->recorded_at = DatumGetTimestampTz(VALUE(EVENT_RECORDED_AT));
+	event->kind = kind_of_oid(DatumGetObjectId(VALUE(EVENT_KIND)), columns->kind_type);
+	if (HAS(EVENT_RELATION))
 	{
-		text	   *relation = DatumGetTextPP(values[EVENT_RELATION]);
+		text	   *relation = DatumGetTextPP(VALUE(EVENT_RELATION));
 
 		event->relation = VARDATA_ANY(relation);
 		event->relation_len = VARSIZE_ANY_EXHDR(relation);
 	}
-	if (!nulls[EVENT_OPERATION])
+	if (HAS(EVENT_OPERATION))
 	{
-		text	   *operation = DatumGetTextPP(values[EVENT_OPERATION]);
+		text	   *operation = DatumGetTextPP(VALUE(EVENT_OPERATION));
 
 		event->operation = VARDATA_ANY(operation);
 		event->operation_len = VARSIZE_ANY_EXHDR(operation);
 	}
-	if (!nulls[EVENT_SUBJECT])
-		event->subject = DatumGetUUIDP(values[EVENT_SUBJECT]);
-	if (!nulls[EVENT_ROW_KEY])
-		event->row_key = (const Jsonb *) PG_DETOAST_DATUM_PACKED(values[EVENT_ROW_KEY]);
-	if (!nulls[EVENT_CHANGED])
-		event->changed = (const Jsonb *) PG_DETOAST_DATUM_PACKED(values[EVENT_CHANGED]);
-	if (!nulls[EVENT_SEALED])
-		event->sealed = PG_DETOAST_DATUM_PACKED(values[EVENT_SEALED]);
-	if (!nulls[EVENT_DETAILS])
-		event->details = (const Jsonb *) PG_DETOAST_DATUM_PACKED(values[EVENT_DETAILS]);
-	if (!nulls[EVENT_TAG])
+	if (HAS(EVENT_SUBJECT))
+		event->subject = DatumGetUUIDP(VALUE(EVENT_SUBJECT));
+	if (HAS(EVENT_ROW_KEY))
+		event->row_key = (const Jsonb *) PG_DETOAST_DATUM_PACKED(VALUE(EVENT_ROW_KEY));
+	if (HAS(EVENT_CHANGED))
+		event->changed = (const Jsonb *) PG_DETOAST_DATUM_PACKED(VALUE(EVENT_CHANGED));
+	if (HAS(EVENT_SEALED))
+		event->sealed = PG_DETOAST_DATUM_PACKED(VALUE(EVENT_SEALED));
+	if (HAS(EVENT_DETAILS))
+		event->details = (const Jsonb *) PG_DETOAST_DATUM_PACKED(VALUE(EVENT_DETAILS));
+	if (HAS(EVENT_TAG))
 	{
-		tag = DatumGetByteaPP(values[EVENT_TAG]);
+		bytea	   *tag = DatumGetByteaPP(VALUE(EVENT_TAG));
+
 		if (VARSIZE_ANY_EXHDR(tag) == EVENT_TAG_BYTES)
 			memcpy(event->tag, VARDATA_ANY(tag), EVENT_TAG_BYTES);
 	}
+#undef VALUE
+#undef HAS
 }
 
 /* Return the canonical bytes of a row of hub.audit_event */
@@ -266,6 +258,9 @@ hub_audit_canonical(PG_FUNCTION_ARGS)
 	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
 	TupleDesc	tupdesc;
 	HeapTupleData tuple;
+	EventColumns columns;
+	Datum	   *values;
+	bool	   *nulls;
 	AuditEvent	event;
 	StringInfoData buf;
 	bytea	   *result;
@@ -277,7 +272,11 @@ hub_audit_canonical(PG_FUNCTION_ARGS)
 	tuple.t_tableOid = InvalidOid;
 	tuple.t_data = header;
 
-	event_read(&tuple, tupdesc, &event);
+	values = palloc(sizeof(Datum) * tupdesc->natts);
+	nulls = palloc(sizeof(bool) * tupdesc->natts);
+	heap_deform_tuple(&tuple, tupdesc, values, nulls);
+	event_columns(tupdesc, &columns);
+	event_from_values(values, nulls, &columns, &event);
 	ReleaseTupleDesc(tupdesc);
 	initStringInfo(&buf);
 	event_encode(&event, &buf);

@@ -21,7 +21,6 @@
 
 #include "postgres.h"
 
-#include "access/htup.h"
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
@@ -91,12 +90,23 @@ extern void event_encode(const AuditEvent *event, StringInfo buf);
 /* The keyed tag of canonical bytes */
 extern void event_tag(const char *bytes, Size len, uint8 tag[EVENT_TAG_BYTES]);
 
+/* Where the columns are in hub.audit_event or in one of its partitions, found by name */
+#define EVENT_COLUMN_COUNT 12
+
+typedef struct EventColumns
+{
+	AttrNumber	attnums[EVENT_COLUMN_COUNT];
+	Oid			kind_type;
+} EventColumns;
+
+extern void event_columns(TupleDesc tupdesc, EventColumns *columns);
+
 /*
- * Read a tuple of hub.audit_event or of one of its partitions. Pointers lead
- * into the tuple, or into memory of the current context where it was toasted.
- * Columns are found by name, so partitions may have another physical order.
+ * Make an event of a row's values. Pointers lead into them, or into memory of the
+ * current context where they were toasted.
  */
-extern void event_read(HeapTuple tuple, TupleDesc tupdesc, AuditEvent *event);
+extern void event_from_values(const Datum *values, const bool *nulls, const EventColumns *columns,
+							  AuditEvent *event);
 
 /*
  * Complete an event (xid, ordinal, recorded_at, tag) and insert it within the

@@ -19,7 +19,7 @@ void
 merkle_leaf(char *prefixed_bytes, Size len, MerkleHash *hash)
 {
 	prefixed_bytes[0] = 0x00;
-	keyring_sha256(prefixed_bytes, len, hash->bytes);
+	keyring_sha256_bulk(prefixed_bytes, len, hash->bytes);
 }
 
 /* Hash two nodes: SHA-256(0x01 || left || right) */
@@ -31,7 +31,7 @@ merkle_parent(const MerkleHash *left, const MerkleHash *right, MerkleHash *hash)
 	bytes[0] = 0x01;
 	memcpy(bytes + 1, left->bytes, MERKLE_HASH_BYTES);
 	memcpy(bytes + 1 + MERKLE_HASH_BYTES, right->bytes, MERKLE_HASH_BYTES);
-	keyring_sha256(bytes, sizeof(bytes), hash->bytes);
+	keyring_sha256_bulk(bytes, sizeof(bytes), hash->bytes);
 }
 
 /* Begin an empty tree */
@@ -68,7 +68,7 @@ merkle_range_root(const MerkleRange *range, MerkleHash *root)
 	bool		begun = false;
 
 	if (range->size == 0)
-		keyring_sha256("", 0, root->bytes);
+		keyring_sha256_bulk("", 0, root->bytes);
 	for (int level = 0; level < MERKLE_LEVELS; level++)
 	{
 		if (((range->size >> level) & 1) == 0)

@@ -12,12 +12,12 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "audit/block.h"
 #include "audit/checkpoint.h"
 #include "audit/event.h"
+#include "audit/scan.h"
 #include "foundation/compat.h"
 #include "foundation/engine.h"
 #include "foundation/errors.h"
@@ -35,7 +35,6 @@ typedef struct Wanted
 	uint64		retired_next;
 	StringInfoData bytes;		/* its canonical bytes */
 	StringInfoData buf;
-	MemoryContext context;
 } Wanted;
 
 PG_FUNCTION_INFO_V1(hub_audit_proof);
@@ -54,8 +53,6 @@ begin_wanted(Wanted *wanted, uint64 xid, int32 ordinal)
 	wanted->ordinal = ordinal;
 	initStringInfo(&wanted->bytes);
 	initStringInfo(&wanted->buf);
-	wanted->context = AllocSetContextCreate(CurrentMemoryContext, "customer_hub leaf",
-											ALLOCSET_DEFAULT_SIZES);
 }
 
 /* Add the leaf whose bytes are in the buffer */
@@ -114,38 +111,41 @@ collect_retired(Wanted *wanted, uint64 xid, int32 ordinal)
 	}
 }
 
-/* BlockTupleSink for events */
+/* Collect the events of a block */
 static void
-collect_event(HeapTuple tuple, TupleDesc tupdesc, void *arg)
+collect_events(Wanted *wanted, const BlockSnapshot *before, const AuditBlock *block)
 {
-	Wanted	   *wanted = arg;
-	MemoryContext old_context = MemoryContextSwitchTo(wanted->context);
+	TrailScan  *scan = scan_events(before, &block->snapshot, block->xid_base);
 	AuditEvent	event;
 
-	resetStringInfo(&wanted->buf);
-	appendStringInfoChar(&wanted->buf, 0);
-	event_read(tuple, tupdesc, &event);
-	event_encode(&event, &wanted->buf);
-	collect_retired(wanted, event.xid, event.ordinal);
-	collect_leaf(wanted, event.xid == wanted->xid && event.ordinal == wanted->ordinal);
-	MemoryContextSwitchTo(old_context);
-	MemoryContextReset(wanted->context);
+	while (scan_next_event(scan, &event))
+	{
+		resetStringInfo(&wanted->buf);
+		appendStringInfoChar(&wanted->buf, 0);
+		event_encode(&event, &wanted->buf);
+		collect_retired(wanted, event.xid, event.ordinal);
+		collect_leaf(wanted, event.xid == wanted->xid && event.ordinal == wanted->ordinal);
+	}
+	scan_end(scan);
+	collect_retired(wanted, PG_UINT64_MAX, 0);
 }
 
-/* BlockTupleSink for transaction rows */
+/* Collect the transaction rows of a block */
 static void
-collect_transaction(HeapTuple tuple, TupleDesc tupdesc, void *arg)
+collect_transactions(Wanted *wanted, const BlockSnapshot *before, const AuditBlock *block)
 {
-	Wanted	   *wanted = arg;
-	MemoryContext old_context = MemoryContextSwitchTo(wanted->context);
+	TrailScan  *scan = scan_transactions(before, &block->snapshot, block->xid_base);
 	TransactionRow row;
 
-	resetStringInfo(&wanted->buf);
-	appendStringInfoChar(&wanted->buf, 0);
-	block_encode_transaction(tuple, tupdesc, &wanted->buf, &row);
-	collect_leaf(wanted, row.xid == wanted->xid);
-	MemoryContextSwitchTo(old_context);
-	MemoryContextReset(wanted->context);
+	for (;;)
+	{
+		resetStringInfo(&wanted->buf);
+		appendStringInfoChar(&wanted->buf, 0);
+		if (!scan_next_transaction(scan, &row, &wanted->buf))
+			break;
+		collect_leaf(wanted, row.xid == wanted->xid);
+	}
+	scan_end(scan);
 }
 
 /*
@@ -253,11 +253,9 @@ hub_audit_proof(PG_FUNCTION_ARGS)
 
 	begin_wanted(&event, xid, ordinal);
 	read_retired(&event, block.number);
-	block_scan_events(before_snapshot, &block.snapshot, block.xid_base, collect_event, &event);
-	collect_retired(&event, PG_UINT64_MAX, 0);
+	collect_events(&event, before_snapshot, &block);
 	begin_wanted(&transaction, xid, 0);
-	block_scan_transactions(before_snapshot, &block.snapshot, block.xid_base,
-							collect_transaction, &transaction);
+	collect_transactions(&transaction, before_snapshot, &block);
 	if (!event.found)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),

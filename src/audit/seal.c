@@ -13,7 +13,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -21,19 +20,17 @@
 #include "audit/block.h"
 #include "audit/checkpoint.h"
 #include "audit/event.h"
+#include "audit/scan.h"
 #include "audit/seal.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/engine.h"
 #include "foundation/errors.h"
 
-/* A tree that grows while rows are read */
+/* A tree over the rows of a block */
 typedef struct Leaves
 {
 	MerkleRange range;
-	StringInfoData buf;
-	MemoryContext context;
-	int64		first;
 	uint64		first_xid;
 	uint64		last_xid;
 } Leaves;
@@ -52,61 +49,66 @@ static int64 new_block = -1;
 static MerkleHash new_header;
 static Oid	new_relation;
 
-/* Begin an empty tree */
-static void
-begin_leaves(Leaves *leaves)
-{
-	memset(leaves, 0, sizeof(*leaves));
-	merkle_range_init(&leaves->range);
-	initStringInfo(&leaves->buf);
-	leaves->context = AllocSetContextCreate(CurrentMemoryContext, "customer_hub leaf",
-											ALLOCSET_DEFAULT_SIZES);
-}
-
 /* Add the leaf whose bytes are in the buffer */
 static void
-add_leaf(Leaves *leaves, uint64 xid)
+add_leaf(Leaves *leaves, StringInfo bytes, uint64 xid)
 {
 	MerkleHash	hash;
 
-	merkle_leaf(leaves->buf.data, leaves->buf.len, &hash);
+	merkle_leaf(bytes->data, bytes->len, &hash);
 	merkle_range_append(&leaves->range, &hash, NULL, NULL);
 	if (leaves->first_xid == 0)
 		leaves->first_xid = xid;
 	leaves->last_xid = xid;
 }
 
-/* Add an event */
+/* Begin a leaf: its first byte is the tree's */
 static void
-add_event(HeapTuple tuple, TupleDesc tupdesc, void *arg)
+begin_leaf(StringInfo bytes)
 {
-	Leaves	   *leaves = arg;
-	MemoryContext old_context = MemoryContextSwitchTo(leaves->context);
-	AuditEvent	event;
-
-	resetStringInfo(&leaves->buf);
-	appendStringInfoChar(&leaves->buf, 0);
-	event_read(tuple, tupdesc, &event);
-	event_encode(&event, &leaves->buf);
-	add_leaf(leaves, event.xid);
-	MemoryContextSwitchTo(old_context);
-	MemoryContextReset(leaves->context);
+	resetStringInfo(bytes);
+	appendStringInfoChar(bytes, 0);
 }
 
-/* Add a transaction row */
+/* Make the tree over the events of a block */
 static void
-add_transaction(HeapTuple tuple, TupleDesc tupdesc, void *arg)
+hash_events(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base,
+			Leaves *leaves)
 {
-	Leaves	   *leaves = arg;
-	MemoryContext old_context = MemoryContextSwitchTo(leaves->context);
-	TransactionRow row;
+	TrailScan  *scan = scan_events(before, snapshot, xid_base);
+	AuditEvent	event;
+	StringInfoData bytes;
 
-	resetStringInfo(&leaves->buf);
-	appendStringInfoChar(&leaves->buf, 0);
-	block_encode_transaction(tuple, tupdesc, &leaves->buf, &row);
-	add_leaf(leaves, row.xid);
-	MemoryContextSwitchTo(old_context);
-	MemoryContextReset(leaves->context);
+	memset(leaves, 0, sizeof(*leaves));
+	initStringInfo(&bytes);
+	while (scan_next_event(scan, &event))
+	{
+		begin_leaf(&bytes);
+		event_encode(&event, &bytes);
+		add_leaf(leaves, &bytes, event.xid);
+	}
+	scan_end(scan);
+}
+
+/* Make the tree over the transaction rows of a block */
+static void
+hash_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base,
+				  Leaves *leaves)
+{
+	TrailScan  *scan = scan_transactions(before, snapshot, xid_base);
+	TransactionRow row;
+	StringInfoData bytes;
+
+	memset(leaves, 0, sizeof(*leaves));
+	initStringInfo(&bytes);
+	for (;;)
+	{
+		begin_leaf(&bytes);
+		if (!scan_next_transaction(scan, &row, &bytes))
+			break;
+		add_leaf(leaves, &bytes, row.xid);
+	}
+	scan_end(scan);
 }
 
 /* MerkleNodeSink: keep what is completed */
@@ -199,12 +201,10 @@ seal_block(const AuditBlock *last, int32 origin, uint64 xid_base, char *snapshot
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("unexpected form of a snapshot: %s", snapshot_text)));
 
-	begin_leaves(&events);
-	block_scan_events(before, &block.snapshot, xid_base, add_event, &events);
+	hash_events(before, &block.snapshot, xid_base, &events);
 	if (events.range.size == 0 && !closing)
 		return false;
-	begin_leaves(&transactions);
-	block_scan_transactions(before, &block.snapshot, xid_base, add_transaction, &transactions);
+	hash_transactions(before, &block.snapshot, xid_base, &transactions);
 
 	block.number = last ? last->number + 1 : 0;
 	block.origin = origin;

@@ -77,9 +77,13 @@ extern bool keyring_verify_signature(const uint8 public_key[KEYRING_PUBLIC_KEY_B
 /* Is this a key that signatures can be verified with: canonical, of full order? */
 extern bool keyring_public_key_valid(const uint8 public_key[KEYRING_PUBLIC_KEY_BYTES]);
 
-/* SHA-256 (FIPS 180-4), unkeyed, for RFC 6962 trees and request hashes */
+/* SHA-256 (FIPS 180-4), unkeyed */
 extern void keyring_sha256(const void *message, Size message_len,
 						   uint8 hash[KEYRING_HASH_BYTES]);
+
+/* the same by the OpenSSL that PostgreSQL is built with, faster: for what is no secret */
+extern void keyring_sha256_bulk(const void *message, Size message_len,
+								uint8 hash[KEYRING_HASH_BYTES]);
 
 /* random bytes from the per-backend generator */
 extern void keyring_random(void *out, Size out_len);

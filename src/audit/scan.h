@@ -1,0 +1,33 @@
+/*
+ * scan.h: rows of the trail in the order of (xid, ordinal), straight from the
+ * tables. A statement per block, and a tuple copied per row, would take longer
+ * than hashing them.
+ */
+#ifndef CUSTOMER_HUB_SCAN_H
+#define CUSTOMER_HUB_SCAN_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "audit/block.h"
+#include "audit/event.h"
+
+typedef struct TrailScan TrailScan;
+
+/*
+ * Read what a block of these snapshots holds; before is NULL where nothing came
+ * before in its origin, snapshot is NULL for all that comes after. Rows are read
+ * under the active snapshot.
+ */
+extern TrailScan *scan_events(const BlockSnapshot *before, const BlockSnapshot *snapshot,
+							  uint64 xid_base);
+extern TrailScan *scan_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot,
+									uint64 xid_base);
+
+/* Go on to the next row, whose contents stay until the one after is asked for */
+extern bool scan_next_event(TrailScan *scan, AuditEvent *event);
+extern bool scan_next_transaction(TrailScan *scan, TransactionRow *row, StringInfo bytes);
+extern void scan_end(TrailScan *scan);
+
+#endif							/* CUSTOMER_HUB_SCAN_H */

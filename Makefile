@@ -32,6 +32,7 @@ ROOM_SQL = \
 	$(ENCRYPTED_TYPES:%=build/types/%.sql) \
 	src/types/encrypted.sql \
 	src/keyring/keyring.sql \
+	src/keyring/rotation.sql \
 	src/identity/identity.sql \
 	src/identity/clearance.sql \
 	src/identity/break_glass.sql \

@@ -13,6 +13,7 @@
 #define ERRCODE_CH_WRONG_KEY MAKE_SQLSTATE('C', 'H', '0', '0', '2')
 #define ERRCODE_CH_SEALED_VALUE_INVALID MAKE_SQLSTATE('C', 'H', '0', '0', '3')
 #define ERRCODE_CH_SUBJECT_ERASED MAKE_SQLSTATE('C', 'H', '0', '0', '4')
+#define ERRCODE_CH_EPOCH_IN_USE MAKE_SQLSTATE('C', 'H', '0', '0', '5')
 /* types */
 #define ERRCODE_CH_CLASS_CHANGE MAKE_SQLSTATE('C', 'H', '1', '0', '1')
 #define ERRCODE_CH_SUBJECT_MISMATCH MAKE_SQLSTATE('C', 'H', '1', '0', '2')

@@ -28,7 +28,10 @@ $$;
 
 -- What an administrator may do with what the lower rooms made before the roles were there.
 GRANT EXECUTE ON FUNCTION hub.add_data_class(text, bool, text) TO hub_admin;
-GRANT SELECT ON hub.keyring_status TO hub_compliance, hub_admin;
+GRANT SELECT ON hub.keyring_status, hub.rotation_progress TO hub_compliance, hub_admin;
+GRANT EXECUTE ON FUNCTION hub.key_memory() TO hub_compliance, hub_admin;
+GRANT EXECUTE ON PROCEDURE hub.rotate_epoch(int, interval) TO hub_admin;
+GRANT EXECUTE ON FUNCTION hub.rotation_step(int, interval), hub.retire_epoch(int) TO hub_admin;
 GRANT EXECUTE ON FUNCTION hub.keyring_epochs() TO hub_compliance, hub_admin;
 
 -- each room adds its own, one line each, in floor order

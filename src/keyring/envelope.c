@@ -15,6 +15,7 @@
 #include "keyring/keyring.h"
 #include "keyring/nonce.h"
 #include "keyring/root_keys.h"
+#include "keyring/service_keys.h"
 #include "keyring/subject_keys.h"
 
 #define ENVELOPE_VERSION_AND_SUITE 0x11
@@ -287,15 +288,17 @@ envelope_open_text(const struct varlena *sealed, const EnvelopeView *view)
 	return plaintext;
 }
 
-/* Compute the MAC that a token carries under the root key of an epoch */
-static void
+/* Compute the MAC that a token carries under the key of an epoch; false when that is gone */
+static bool
 token_mac(int epoch, const uint8 *envelope, Size envelope_len, uint8 mac[TOKEN_MAC_BYTES])
 {
-	uint8		key[crypto_generichash_KEYBYTES];
+	uint8		key[SERVICE_KEY_BYTES];
 
-	root_keys_derive(epoch, ROOT_USE_SEALED_TOKEN, key, sizeof(key));
+	if (!service_keys_token_key(epoch, key))
+		return false;
 	crypto_generichash(mac, TOKEN_MAC_BYTES, envelope, envelope_len, key, sizeof(key));
 	sodium_memzero(key, sizeof(key));
+	return true;
 }
 
 /*
@@ -343,6 +346,7 @@ envelope_from_token(const char *text, Size len)
 	Size		envelope_len;
 	struct varlena *sealed;
 	EnvelopeView view;
+	uint8		mac[TOKEN_MAC_BYTES];
 	int			epoch;
 
 	if (!keyring_available())
@@ -359,24 +363,26 @@ envelope_from_token(const char *text, Size len)
 	envelope_view(sealed, &view);
 
 	epoch = raw[0] << 8 | raw[1];
-	if (root_keys_loaded(epoch))
+	if (token_mac(epoch, raw + TOKEN_HEAD_BYTES, envelope_len, mac))
 	{
-		uint8		mac[TOKEN_MAC_BYTES];
-
-		token_mac(epoch, raw + TOKEN_HEAD_BYTES, envelope_len, mac);
 		if (sodium_memcmp(mac, raw + TOKEN_EPOCH_BYTES, TOKEN_MAC_BYTES) != 0)
 			invalid_sealed_value();
 	}
 	else
 	{
-		/* made under an epoch that is gone: only its own key can vouch for it */
+		/* without the key that is kept of an epoch, only the value's own can vouch for it */
 		Size		plaintext_len;
 		char	   *plaintext = NULL;
 
-		if (epoch >= 1 && epoch < epoch_current())
+		if (epoch < 1 || epoch >= epoch_current())
+			invalid_sealed_value();
+		if (is_unbound(&view.subject) || keyring_subject_state(&view.subject) == SUBJECT_ALIVE)
 			plaintext = envelope_open(sealed, &plaintext_len);
 		if (plaintext == NULL)
-			invalid_sealed_value();
+			ereport(ERROR,
+					(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
+					 errmsg("the sealed token was made under epoch %d, whose key is gone", epoch),
+					 errhint("Call hub.import_keyring() with today's keyring before restoring what was dumped then.")));
 		memory_free_secret(plaintext, plaintext_len);
 	}
 	pfree(raw);

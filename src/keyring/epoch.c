@@ -23,9 +23,8 @@
 #include "foundation/errors.h"
 #include "keyring/epoch.h"
 #include "keyring/keyring.h"
+#include "keyring/locked_memory.h"
 #include "keyring/root_keys.h"
-
-#define FIRST_EPOCH 1
 
 /* Columns of hub.key_epoch */
 #define ANUM_EPOCH 1
@@ -35,15 +34,17 @@
 typedef struct KeyringShared
 {
 	pg_atomic_uint64 generation;
+	pg_atomic_flag lock_refusal_told;
 } KeyringShared;
 
 static KeyringShared *shared = NULL;
 
 /* What this backend knows of hub.key_epoch */
 static bool known = false;
-static uint64 known_generation = 0;
-static int	current_epoch = FIRST_EPOCH;
+static int	current_epoch = 0;
+static int	first_epoch = 0;
 static bool any_registered = false;
+static Oid	key_epoch_relid = InvalidOid;
 
 PG_FUNCTION_INFO_V1(hub_open_keyring);
 PG_FUNCTION_INFO_V1(hub_keyring_epochs);
@@ -63,7 +64,11 @@ keyring_shmem_startup(void)
 
 	shared = ShmemInitStruct("customer_hub keyring", keyring_shmem_size(), &found);
 	if (!found)
+	{
 		pg_atomic_init_u64(&shared->generation, 1);
+		pg_atomic_init_flag(&shared->lock_refusal_told);
+	}
+	locked_share_warning(&shared->lock_refusal_told);
 }
 
 /* Return the counter that changes whenever cached keys may be stale */
@@ -78,6 +83,23 @@ void
 epoch_bump_generation(void)
 {
 	pg_atomic_fetch_add_u64(&shared->generation, 1);
+}
+
+/* Raise CH001 unless the root key of an epoch is loaded */
+void
+epoch_require_root_key(int epoch)
+{
+	if (root_keys_loaded(epoch))
+		return;
+	if (root_keys_any())
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
+				 errmsg("the encryption key of epoch %d is not loaded", epoch),
+				 errhint("Put the key of epoch %d back in place and restart the server.", epoch)));
+	ereport(ERROR,
+			(errcode(root_keys_sqlstate()),
+			 errmsg("%s", root_keys_problem()),
+			 errhint("%s", root_keys_hint())));
 }
 
 /* Compute what identifies the root key of a loaded epoch without telling it */
@@ -110,16 +132,17 @@ check_fingerprint(int epoch, const bytea *registered)
 static void
 read_epochs(void)
 {
-	uint64		generation = epoch_generation();
-	Oid			relation_oid;
 	int			highest = 0;
+	int			lowest = 0;
 
 	if (!IsTransactionState())
 		return;
-	relation_oid = catalog_relation_if_exists("key_epoch");
-	if (OidIsValid(relation_oid))
+	/* what comes in while the table is read makes it be read again */
+	known = true;
+	key_epoch_relid = catalog_relation_if_exists("key_epoch");
+	if (OidIsValid(key_epoch_relid))
 	{
-		Relation	relation = table_open(relation_oid, AccessShareLock);
+		Relation	relation = table_open(key_epoch_relid, AccessShareLock);
 		SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
 		HeapTuple	tuple;
 
@@ -136,21 +159,22 @@ read_epochs(void)
 			check_fingerprint(epoch, DatumGetByteaPP(fingerprint));
 			if (living)
 				highest = Max(highest, epoch);
+			if (lowest == 0 || epoch < lowest)
+				lowest = epoch;
 		}
 		systable_endscan(scan);
 		table_close(relation, AccessShareLock);
 	}
 	any_registered = highest > 0;
-	current_epoch = any_registered ? highest : FIRST_EPOCH;
-	known_generation = generation;
-	known = true;
+	current_epoch = any_registered ? highest : Max(root_keys_highest_epoch(), 1);
+	first_epoch = any_registered ? lowest : current_epoch;
 }
 
 /* Raise CH002 unless the loaded keys are the database's; cheap after the first time */
 void
 epoch_check(void)
 {
-	if (!known || known_generation != epoch_generation())
+	if (unlikely(!known))
 		read_epochs();
 }
 
@@ -162,12 +186,36 @@ epoch_current(void)
 	return current_epoch;
 }
 
+/* Return the first epoch that the database had: what was never stored comes from its key */
+int
+epoch_first(void)
+{
+	epoch_check();
+	return first_epoch > 0 ? first_epoch : Max(root_keys_highest_epoch(), 1);
+}
+
+/* Read hub.key_epoch again when it changes, here or on the primary of a standby */
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || !OidIsValid(key_epoch_relid) || relid == key_epoch_relid)
+		known = false;
+}
+
 /* Forget what an aborted transaction may have registered */
 static void
 forget_on_abort(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
 		known = false;
+}
+
+/* Watch hub.key_epoch; called once from keyring_init */
+void
+epoch_init(void)
+{
+	catalog_watch_relations(forget_relation);
+	RegisterXactCallback(forget_on_abort, NULL);
 }
 
 /*
@@ -180,7 +228,6 @@ void
 keyring_register_epoch(void)
 {
 	static SPIPlanPtr plan = NULL;
-	static bool callback_registered = false;
 	Oid			types[2] = {INT4OID, BYTEAOID};
 	Datum		values[2];
 	bytea	   *fingerprint;
@@ -189,15 +236,10 @@ keyring_register_epoch(void)
 	keyring_require();
 	if (any_registered)
 		return;
-	if (!callback_registered)
-	{
-		RegisterXactCallback(forget_on_abort, NULL);
-		callback_registered = true;
-	}
 	fingerprint = palloc(VARHDRSZ + FINGERPRINT_BYTES);
 	SET_VARSIZE(fingerprint, VARHDRSZ + FINGERPRINT_BYTES);
-	compute_fingerprint(FIRST_EPOCH, (uint8 *) VARDATA(fingerprint));
-	values[0] = Int32GetDatum(FIRST_EPOCH);
+	compute_fingerprint(current_epoch, (uint8 *) VARDATA(fingerprint));
+	values[0] = Int32GetDatum(current_epoch);
 	values[1] = PointerGetDatum(fingerprint);
 
 	engine_begin(&scope);

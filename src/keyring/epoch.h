@@ -4,8 +4,13 @@
 
 #include "postgres.h"
 
+extern void epoch_init(void);
 extern int	epoch_current(void);
+extern int	epoch_first(void);
 extern void epoch_check(void);
+
+/* Raise CH001 unless the root key of an epoch is loaded */
+extern void epoch_require_root_key(int epoch);
 
 /* Counter in shared memory: changes whenever cached keys may be stale */
 extern uint64 epoch_generation(void);

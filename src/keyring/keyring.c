@@ -13,68 +13,17 @@
 #include "keyring/keyring.h"
 #include "keyring/nonce.h"
 #include "keyring/root_keys.h"
+#include "keyring/service_keys.h"
 #include "keyring/subject_keys.h"
-
-#define SERVICE_KEY_BYTES 32
-#define SIGNING_KEY_COUNT (SIGNING_KEY_RECEIPT + 1)
-
-/* Stable keys come from the root key of this epoch until a rotation stores them */
-#define FIRST_EPOCH 1
-
-/* Keys of this backend, in locked memory; derived when first used */
-typedef struct DerivedKeys
-{
-	bool		service_derived[SERVICE_KEY_LAST + 1];
-	uint8		service[SERVICE_KEY_LAST + 1][SERVICE_KEY_BYTES];
-	bool		signing_derived[SIGNING_KEY_COUNT];
-	uint8		signing_secret[SIGNING_KEY_COUNT][crypto_sign_SECRETKEYBYTES];
-	uint8		signing_public[SIGNING_KEY_COUNT][crypto_sign_PUBLICKEYBYTES];
-} DerivedKeys;
-
-static DerivedKeys *derived = NULL;
-static int	derived_by_pid = 0;
 
 /* Load the root keys and prepare the subject key cache; called from _PG_init */
 void
 keyring_init(void)
 {
 	root_keys_load();
+	epoch_init();
+	service_keys_init();
 	subject_keys_init();
-}
-
-/* Return this backend's derived keys, empty after a fork */
-static DerivedKeys *
-derived_keys(void)
-{
-	if (derived_by_pid != MyProcPid)
-	{
-		/* what the parent derived stays with the parent */
-		derived = sodium_malloc(sizeof(DerivedKeys));
-		if (derived == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("out of memory for the keyring")));
-		sodium_memzero(derived, sizeof(DerivedKeys));
-		derived_by_pid = MyProcPid;
-	}
-	return derived;
-}
-
-/* Raise CH001 unless the root key of an epoch is loaded */
-static void
-require_root_key(int epoch)
-{
-	if (root_keys_loaded(epoch))
-		return;
-	if (root_keys_any())
-		ereport(ERROR,
-				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
-				 errmsg("the encryption key of epoch %d is not loaded", epoch),
-				 errhint("Put the key of epoch %d back in place and restart the server.", epoch)));
-	ereport(ERROR,
-			(errcode(root_keys_sqlstate()),
-			 errmsg("%s", root_keys_problem()),
-			 errhint("%s", root_keys_hint())));
 }
 
 /* Is any key loaded? Says nothing about whether it is the right one */
@@ -88,7 +37,7 @@ keyring_available(void)
 void
 keyring_require(void)
 {
-	require_root_key(epoch_current());
+	epoch_require_root_key(epoch_current());
 }
 
 /* Return the epoch under which new subject keys are wrapped */
@@ -96,39 +45,6 @@ int
 keyring_current_epoch(void)
 {
 	return epoch_current();
-}
-
-/* Does a key depend on nothing but the running server? Then it needs no catalog */
-static bool
-service_key_is_ephemeral(ServiceKey key)
-{
-	return key == SERVICE_KEY_IDENTITY || key == SERVICE_KEY_TRANSIT;
-}
-
-/* Return a hub-wide key, deriving it when first used in this backend */
-const uint8 *
-service_key(ServiceKey key)
-{
-	DerivedKeys *keys = derived_keys();
-
-	if (!service_key_is_ephemeral(key))
-		epoch_check();
-	if (!keys->service_derived[key])
-	{
-		if (key == SERVICE_KEY_TRANSIT)
-			randombytes_buf(keys->service[key], SERVICE_KEY_BYTES);
-		else
-		{
-			int			epoch = key == SERVICE_KEY_IDENTITY ?
-				root_keys_highest_epoch() : FIRST_EPOCH;
-
-			require_root_key(epoch);
-			root_keys_derive(epoch, ROOT_USE_SERVICE + key, keys->service[key],
-							 SERVICE_KEY_BYTES);
-		}
-		keys->service_derived[key] = true;
-	}
-	return keys->service[key];
 }
 
 /* Compute a keyed BLAKE2b MAC of 16 to 64 bytes (RFC 7693) */
@@ -162,41 +78,20 @@ keyring_siphash128(ServiceKey key, const void *message, Size message_len, uint8 
 	crypto_shorthash_siphashx24(out, message, message_len, service_key(key));
 }
 
-/* Return the index of a signing key whose key pair is derived */
-static SigningKey
-signing_key(SigningKey key)
-{
-	DerivedKeys *keys = derived_keys();
-
-	epoch_check();
-	if (!keys->signing_derived[key])
-	{
-		uint8		seed[crypto_sign_SEEDBYTES];
-
-		require_root_key(FIRST_EPOCH);
-		root_keys_derive(FIRST_EPOCH, ROOT_USE_SIGNING + key, seed, sizeof(seed));
-		crypto_sign_seed_keypair(keys->signing_public[key], keys->signing_secret[key], seed);
-		sodium_memzero(seed, sizeof(seed));
-		keys->signing_derived[key] = true;
-	}
-	return key;
-}
-
 /* Sign with Ed25519 (RFC 8032) */
 void
 keyring_sign(SigningKey key, const void *message, Size message_len,
 			 uint8 signature[KEYRING_SIGNATURE_BYTES])
 {
 	crypto_sign_detached(signature, NULL, message, message_len,
-						 derived_keys()->signing_secret[signing_key(key)]);
+						 signing_key_secret(key));
 }
 
 /* Return the public key that belongs to keyring_sign() */
 void
 keyring_public_key(SigningKey key, uint8 public_key[KEYRING_PUBLIC_KEY_BYTES])
 {
-	memcpy(public_key, derived_keys()->signing_public[signing_key(key)],
-		   KEYRING_PUBLIC_KEY_BYTES);
+	memcpy(public_key, signing_key_public(key), KEYRING_PUBLIC_KEY_BYTES);
 }
 
 /* Verify an Ed25519 signature; libsodium refuses small-order and non-canonical keys */

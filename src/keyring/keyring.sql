@@ -26,6 +26,19 @@ COMMENT ON COLUMN hub.subject_key.wrapped IS 'XChaCha20-Poly1305 under the key o
 REVOKE ALL ON hub.subject_key FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('hub.subject_key', '');
 
+CREATE TABLE hub.service_key (
+	purpose text COLLATE "C" NOT NULL,
+	generation int NOT NULL CHECK (generation >= 1),
+	epoch int NOT NULL,
+	wrapped bytea NOT NULL,
+	PRIMARY KEY (purpose, generation)
+);
+COMMENT ON TABLE hub.service_key IS 'Hub-wide keys, wrapped; empty before the first rotation, as long as they come from the root key of the first epoch';
+COMMENT ON COLUMN hub.service_key.generation IS 'Of keys for equality tags: their generation; of "token": the epoch whose tokens it authenticates; 1 for all others';
+COMMENT ON COLUMN hub.service_key.wrapped IS 'XChaCha20-Poly1305 under the key of the epoch';
+REVOKE ALL ON hub.service_key FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('hub.service_key', '');
+
 CREATE FUNCTION hub.accept_key_epoch() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -47,6 +60,12 @@ COMMENT ON FUNCTION hub.accept_key_epoch() IS 'Trigger: lets a restore find its 
 CREATE TRIGGER accept_key_epoch BEFORE INSERT ON hub.key_epoch
 	FOR EACH ROW EXECUTE FUNCTION hub.accept_key_epoch();
 
+CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.key_epoch
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.catalog_changed();
+
+CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hub.service_key
+	FOR EACH STATEMENT EXECUTE FUNCTION hub.catalog_changed();
+
 CREATE FUNCTION hub.open_keyring() RETURNS boolean
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_open_keyring';
 COMMENT ON FUNCTION hub.open_keyring() IS 'Registers the first epoch when a root key is loaded; false when none is';
@@ -63,17 +82,3 @@ CREATE FUNCTION hub.keyring_epochs(OUT epoch int, OUT fingerprint bytea) RETURNS
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_keyring_epochs';
 COMMENT ON FUNCTION hub.keyring_epochs() IS 'Root keys that the server has loaded, by epoch';
 
-CREATE VIEW hub.keyring_status AS
-SELECT epoch,
-	   known.opened_at,
-	   known.retired_at,
-	   loaded.fingerprint IS NOT NULL AS loaded,
-	   CASE WHEN known.fingerprint IS NOT NULL AND loaded.fingerprint IS NOT NULL
-			THEN known.fingerprint OPERATOR(pg_catalog.=) loaded.fingerprint END AS matches,
-	   (SELECT pg_catalog.count(*) FROM hub.subject_key k
-		WHERE k.epoch OPERATOR(pg_catalog.=) known.epoch AND k.wrapped IS NOT NULL) AS living_subjects
-FROM hub.key_epoch known FULL JOIN hub.keyring_epochs() loaded USING (epoch);
-COMMENT ON VIEW hub.keyring_status IS 'Epochs: known to the database, loaded by the server, matching, and how many living subjects each carries';
-REVOKE ALL ON hub.keyring_status FROM PUBLIC;
-
-SELECT hub.open_keyring();

@@ -26,6 +26,7 @@
 #include "foundation/errors.h"
 #include "foundation/memory.h"
 #include "foundation/settings.h"
+#include "keyring/locked_memory.h"
 #include "keyring/root_keys.h"
 
 #define KEY_HEX_BYTES (ROOT_KEY_BYTES * 2)
@@ -304,13 +305,8 @@ root_keys_load(void)
 				(errcode(ERRCODE_SYSTEM_ERROR),
 				 errmsg("could not initialize libsodium")));
 
-	root_keys = sodium_malloc(ROOT_KEY_MAX_EPOCHS * sizeof(RootKey));
-	if (root_keys == NULL)
-		ereport(FATAL,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory for the keyring")));
-	memset(root_keys, 0, ROOT_KEY_MAX_EPOCHS * sizeof(RootKey));
-	locked_by_pid = getpid();
+	root_keys = locked_alloc(ROOT_KEY_MAX_EPOCHS * sizeof(RootKey));
+	locked_by_pid = MyProcPid;
 
 	if (settings_key_directory()[0] != '\0' && settings_key_command()[0] != '\0')
 		remember_problem(ERRCODE_CH_KEY_UNAVAILABLE,
@@ -331,13 +327,22 @@ root_keys_load(void)
 }
 
 /* Lock the inherited keys again: memory locks do not survive a fork */
-void
-root_keys_relock(void)
+static void
+relock(void)
 {
-	if (root_keys == NULL || locked_by_pid == MyProcPid)
+	if (locked_by_pid == MyProcPid)
 		return;
-	sodium_mlock(root_keys, ROOT_KEY_MAX_EPOCHS * sizeof(RootKey));
 	locked_by_pid = MyProcPid;
+	locked_again(root_keys, ROOT_KEY_MAX_EPOCHS * sizeof(RootKey));
+}
+
+/* Tell which setting the keys come from; NULL when neither is set */
+const char *
+root_keys_source(void)
+{
+	if (settings_key_directory()[0] != '\0')
+		return "key_directory";
+	return settings_key_command()[0] != '\0' ? "key_command" : NULL;
 }
 
 /* Is any root key loaded? */
@@ -389,6 +394,6 @@ void
 root_keys_derive(int epoch, uint64 use, uint8 *key, Size key_len)
 {
 	Assert(root_keys_loaded(epoch));
-	root_keys_relock();
+	relock();
 	crypto_kdf_derive_from_key(key, key_len, use, DERIVATION_CONTEXT, root_keys[epoch - 1].key);
 }

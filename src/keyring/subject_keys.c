@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -26,14 +27,10 @@
 #include "foundation/errors.h"
 #include "keyring/epoch.h"
 #include "keyring/keyring.h"
-#include "keyring/nonce.h"
+#include "keyring/locked_memory.h"
 #include "keyring/root_keys.h"
 #include "keyring/subject_keys.h"
-
-#define WRAP_NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define WRAP_MAC_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
-#define WRAPPED_BYTES (WRAP_NONCE_BYTES + SUBJECT_KEY_BYTES + WRAP_MAC_BYTES)
-#define WRAP_VERSION 1
+#include "keyring/wrap.h"
 
 /* Columns of hub.subject_key */
 #define ANUM_SUBJECT 1
@@ -42,16 +39,6 @@
 
 #define CACHE_INITIAL_ENTRIES 256
 #define CACHE_MAX_ENTRIES 65536
-
-/* Bound to what is wrapped, so that a wrapped key fits no other subject or epoch */
-typedef struct WrapContext
-{
-	uint8		version;
-	uint8		subject[UUID_LEN];
-	uint8		epoch[4];		/* network order */
-} WrapContext;
-
-StaticAssertDecl(sizeof(WrapContext) == 1 + UUID_LEN + 4, "WrapContext must have no padding");
 
 typedef struct CachedKey
 {
@@ -65,7 +52,8 @@ typedef struct CachedKey
 static CachedKey *cache = NULL;
 static int	cache_entries = 0;
 static int	cache_used = 0;
-static uint64 cache_generation = 0;
+static uint64 cache_generation = 0;	/* 0 is nobody's: look again */
+static Oid	subject_key_relid = InvalidOid;
 static int	cache_pid = 0;
 
 /* Did this transaction make or destroy keys? Then its end must drop caches */
@@ -100,14 +88,7 @@ cache_slot(const pg_uuid_t *subject)
 static void
 cache_allocate(int entries)
 {
-	CachedKey  *table = sodium_malloc(sizeof(CachedKey) * entries);
-
-	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory for the keyring")));
-	sodium_memzero(table, sizeof(CachedKey) * entries);
-	cache = table;
+	cache = locked_alloc(sizeof(CachedKey) * entries);
 	cache_entries = entries;
 	cache_used = 0;
 	cache_pid = MyProcPid;
@@ -156,64 +137,11 @@ cache_validate(void)
 	}
 }
 
-/* Fill in what a wrapped key is bound to */
-static void
-fill_wrap_context(WrapContext *context, const pg_uuid_t *subject, int epoch)
-{
-	context->version = WRAP_VERSION;
-	memcpy(context->subject, subject->data, UUID_LEN);
-	for (int i = 0; i < 4; i++)
-		context->epoch[i] = (uint8) ((uint32) epoch >> (24 - 8 * i));
-}
-
-/* Wrap a subject key under the key of an epoch */
-static bytea *
-wrap_key(const uint8 *key, const pg_uuid_t *subject, int epoch)
-{
-	bytea	   *wrapped = palloc(VARHDRSZ + WRAPPED_BYTES);
-	uint8	   *bytes = (uint8 *) VARDATA(wrapped);
-	uint8		wrapping_key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
-	WrapContext context;
-
-	SET_VARSIZE(wrapped, VARHDRSZ + WRAPPED_BYTES);
-	fill_wrap_context(&context, subject, epoch);
-	nonce_fill(bytes, WRAP_NONCE_BYTES);
-	root_keys_derive(epoch, ROOT_USE_WRAP_SUBJECT, wrapping_key, sizeof(wrapping_key));
-	crypto_aead_xchacha20poly1305_ietf_encrypt(bytes + WRAP_NONCE_BYTES, NULL,
-											   key, SUBJECT_KEY_BYTES,
-											   (const uint8 *) &context, sizeof(context),
-											   NULL, bytes, wrapping_key);
-	sodium_memzero(wrapping_key, sizeof(wrapping_key));
-	return wrapped;
-}
-
 /* Unwrap a subject key; raises CH001 or CH003 */
 static void
-unwrap_key(const bytea *wrapped, const pg_uuid_t *subject, int epoch, uint8 *key)
+unwrap_subject_key(const bytea *wrapped, const pg_uuid_t *subject, int epoch, uint8 *key)
 {
-	const uint8 *bytes = (const uint8 *) VARDATA_ANY(wrapped);
-	uint8		wrapping_key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
-	WrapContext context;
-	bool		intact = false;
-
-	if (!root_keys_loaded(epoch))
-		ereport(ERROR,
-				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
-				 errmsg("the encryption key of epoch %d is not loaded", epoch),
-				 errhint("Put the key of epoch %d back in place and restart the server.", epoch)));
-	if (VARSIZE_ANY_EXHDR(wrapped) == WRAPPED_BYTES)
-	{
-		fill_wrap_context(&context, subject, epoch);
-		root_keys_derive(epoch, ROOT_USE_WRAP_SUBJECT, wrapping_key, sizeof(wrapping_key));
-		intact = crypto_aead_xchacha20poly1305_ietf_decrypt(key, NULL, NULL,
-															bytes + WRAP_NONCE_BYTES,
-															SUBJECT_KEY_BYTES + WRAP_MAC_BYTES,
-															(const uint8 *) &context,
-															sizeof(context),
-															bytes, wrapping_key) == 0;
-		sodium_memzero(wrapping_key, sizeof(wrapping_key));
-	}
-	if (!intact)
+	if (!unwrap_key(ROOT_USE_WRAP_SUBJECT, subject, epoch, wrapped, key))
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_SEALED_VALUE_INVALID),
 				 errmsg("the wrapped key of a data subject was altered"),
@@ -229,12 +157,14 @@ unwrap_key(const bytea *wrapped, const pg_uuid_t *subject, int epoch, uint8 *key
 static void
 cache_load(CachedKey *entry, const pg_uuid_t *subject)
 {
-	Relation	relation = table_open(catalog_relation("subject_key"), AccessShareLock);
+	Relation	relation;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	SubjectState state;
 
+	subject_key_relid = catalog_relation("subject_key");
+	relation = table_open(subject_key_relid, AccessShareLock);
 	ScanKeyInit(&key, ANUM_SUBJECT, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(subject));
 	scan = systable_beginscan(relation, catalog_relation("subject_key_pkey"), true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
@@ -247,7 +177,7 @@ cache_load(CachedKey *entry, const pg_uuid_t *subject)
 		Datum		wrapped = heap_getattr(tuple, ANUM_WRAPPED, descriptor, &isnull);
 
 		if (!isnull)
-			unwrap_key(DatumGetByteaPP(wrapped), subject, epoch, entry->key);
+			unwrap_subject_key(DatumGetByteaPP(wrapped), subject, epoch, entry->key);
 		state = isnull ? SUBJECT_ERASED : SUBJECT_ALIVE;
 	}
 	systable_endscan(scan);
@@ -325,19 +255,20 @@ keyring_create_subject(const pg_uuid_t *subject)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {UUIDOID, INT4OID, BYTEAOID};
 	Datum		values[3];
-	uint8		key[SUBJECT_KEY_BYTES];
 	EngineScope scope;
+	int			epoch;
 
 	if (keyring_subject_state(subject) != SUBJECT_UNKNOWN)
 		return;
 	keyring_register_epoch();
 	made_keys = true;
 
-	randombytes_buf(key, sizeof(key));
+	/* locked first, so that a rotation can wait for those who still go by the epoch before */
+	LockRelationOid(catalog_relation("subject_key"), RowExclusiveLock);
+	epoch = keyring_current_epoch();
 	values[0] = UUIDPGetDatum(subject);
-	values[1] = Int32GetDatum(keyring_current_epoch());
-	values[2] = PointerGetDatum(wrap_key(key, subject, keyring_current_epoch()));
-	sodium_memzero(key, sizeof(key));
+	values[1] = Int32GetDatum(epoch);
+	values[2] = PointerGetDatum(wrap_new_key(ROOT_USE_WRAP_SUBJECT, subject, epoch));
 
 	/* another session may make the key first: then theirs counts */
 	engine_begin(&scope);
@@ -378,6 +309,8 @@ keyring_destroy_subject(const pg_uuid_t *subject)
 	destroyed = SPI_processed > 0;
 	engine_end(&scope);
 	cache_wipe();
+	/* standbys hear of it so */
+	CacheInvalidateRelcacheByRelid(catalog_relation("subject_key"));
 	return destroyed;
 }
 
@@ -418,10 +351,19 @@ forget_at_subtransaction_end(SubXactEvent event, SubTransactionId sub_id,
 		cache_wipe();
 }
 
-/* Watch transaction ends; called once, before any fork */
+/* Drop the cache when a key was destroyed on the primary of this standby */
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == subject_key_relid)
+		cache_generation = 0;
+}
+
+/* Watch transaction ends and hub.subject_key; called once, before any fork */
 void
 subject_keys_init(void)
 {
+	catalog_watch_relations(forget_relation);
 	RegisterXactCallback(forget_at_transaction_end, NULL);
 	RegisterSubXactCallback(forget_at_subtransaction_end, NULL);
 }

@@ -16,9 +16,6 @@
  */
 extern const uint8 *subject_key_find(const pg_uuid_t *subject, SubjectState *state);
 
-/* A hub-wide key; see keyring.c */
-extern const uint8 *service_key(ServiceKey key);
-
 extern void subject_keys_init(void);
 
 #endif							/* CUSTOMER_HUB_SUBJECT_KEYS_H */

@@ -40,7 +40,8 @@ extern void audit_record(AuditKind kind, const pg_uuid_t *subject, const char *d
 extern void audit_record_surviving(AuditKind kind, const pg_uuid_t *subject, const char *details);
 
 /* disclosure_rule.record */
-extern void audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
+extern void audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind,
+								uint64 *mark);
 
 /* hooks, dispatched by hub/ */
 extern void audit_before_utility(Node *parsetree);

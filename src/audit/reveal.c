@@ -10,7 +10,6 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
-#include "port/pg_bswap.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -74,15 +73,8 @@ typedef struct RevealKey
 
 static HTAB *revealed = NULL;
 
-/*
- * In front of it, the last key that fell on each place: rows of one person
- * mostly follow each other, and the table is slow next to a cipher.
- */
-#define RECENT_REVEALS 1024
-static RevealKey recent[RECENT_REVEALS];
-static bool recent_used = false;
-
 static bool actor_known = false;
+static uint64 actor_answer = 0; /* identity_answer() when it was looked at */
 static AuditActor actor;
 
 /* Number of this backend's current transaction, as far as it reveals anything */
@@ -95,19 +87,6 @@ forget_revealed(void)
 	if (revealed)
 		hash_destroy(revealed);
 	revealed = NULL;
-	if (recent_used)
-		memset(recent, 0, sizeof(recent));
-	recent_used = false;
-}
-
-/* The place of a key among the recent ones; the end of a uuid differs most */
-static RevealKey *
-recent_place(const RevealKey *key)
-{
-	uint32		tail;
-
-	memcpy(&tail, key->subject.data + UUID_LEN - sizeof(tail), sizeof(tail));
-	return &recent[(pg_bswap32(tail) ^ (key->class_id * 31u) ^ key->kind) % RECENT_REVEALS];
 }
 
 /* Forget with the transaction what it has revealed and who it was */
@@ -140,14 +119,14 @@ reveal_init(void)
 static bool
 already_revealed(const RevealKey *key)
 {
-	RevealKey  *place = recent_place(key);
+	return revealed != NULL && hash_search(revealed, key, HASH_FIND, NULL) != NULL;
+}
 
-	if (memcmp(place, key, sizeof(RevealKey)) == 0)
-		return true;
-	if (revealed == NULL || hash_search(revealed, key, HASH_FIND, NULL) == NULL)
-		return false;
-	*place = *key;
-	return true;
+/* The mark that a subject's key gets with a reveal: good for this transaction and reader only */
+static inline uint64
+mark_of(uint16 class_id, RevealKind kind)
+{
+	return (uint64) transaction_number << 24 | (uint64) class_id << 8 | (uint8) kind;
 }
 
 /* Note that it has */
@@ -165,8 +144,6 @@ note_revealed(const RevealKey *key)
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	(void) hash_search(revealed, key, HASH_ENTER, NULL);
-	*recent_place(key) = *key;
-	recent_used = true;
 }
 
 /* Append a string of at most max bytes and return its length */
@@ -183,9 +160,15 @@ pack_string(StringInfo record, const char *string, int max)
 static void
 refresh_actor(void)
 {
-	const Identity *identity = identity_current();
-	int32		member_id = identity ? identity->member_id : 0;
+	uint64		answer = identity_answer();
+	const Identity *identity;
+	int32		member_id;
 
+	if (actor_known && actor_answer == answer)
+		return;
+	identity = identity_current();
+	member_id = identity ? identity->member_id : 0;
+	actor_answer = answer;
 	if (actor_known && actor.member_id == member_id &&
 		(identity == NULL ||
 		 memcmp(actor.token_id, identity->token_id, IDENTITY_TOKEN_ID_BYTES) == 0))
@@ -257,13 +240,25 @@ record_reveal_on_standby(const pg_uuid_t *subject, uint16 class_id, RevealKind k
 
 /* Put a reveal on record, once per transaction; raises CH401 when that is not possible */
 void
-audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
+audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind, uint64 *mark)
 {
 	RevealKey	key;
 	StringInfoData record;
 	WorkerWait	wait;
 	uint64		position;
 	bool		charged;
+
+	/* the mark is the keyring's, and whatever takes longer may have moved it */
+	if (actor_known && actor_answer == identity_answer())
+	{
+		if (mark != NULL && *mark == mark_of(class_id, kind))
+			return;
+	}
+	else
+	{
+		refresh_actor();
+		mark = NULL;
+	}
 
 	memset(&key, 0, sizeof(key));
 	if (subject && memcmp(subject, &key.subject, sizeof(key.subject)) == 0)
@@ -275,9 +270,12 @@ audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
 	}
 	key.class_id = class_id;
 	key.kind = (uint8) kind;
-	refresh_actor();
 	if (already_revealed(&key))
+	{
+		if (mark != NULL)
+			*mark = mark_of(class_id, kind);
 		return;
+	}
 	charged = kind != REVEAL_PARTIAL && actor.member_id != 0 && !export_guard_exporting();
 	if (charged)
 		export_limit_charge(actor.member_id, GetCurrentStatementStartTimestamp());

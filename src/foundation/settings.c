@@ -40,6 +40,12 @@ static int	break_glass_max = 60;
  */
 static bool redact_log = true;
 
+/*
+ * A scan over many people wants all their keys at hand. They lie in locked
+ * memory, which is not to be had without end.
+ */
+static int	key_cache_size = 32 * 1024;
+
 /* How many databases of one server can have an audit worker at a time. */
 static int	audit_databases = 8;
 
@@ -123,6 +129,15 @@ settings_init(void)
 							 0,
 							 NULL, NULL, NULL);
 
+	DefineCustomIntVariable("customer_hub.key_cache_size",
+							"Most memory that a session takes for keys of data subjects.",
+							"Each takes 64 bytes; a session that needs more of them starts over.",
+							&key_cache_size,
+							32 * 1024, 64, 1024 * 1024,
+							PGC_USERSET,
+							GUC_UNIT_KB,
+							NULL, NULL, NULL);
+
 	DefineCustomIntVariable("customer_hub.audit_databases",
 							"Number of databases of this server that can have an audit worker.",
 							NULL,
@@ -195,6 +210,13 @@ bool
 settings_redact_log(void)
 {
 	return redact_log;
+}
+
+/* Return how large a session's cache of keys may grow, in kilobytes */
+int
+settings_key_cache_size(void)
+{
+	return key_cache_size;
 }
 
 /* Return how many databases can have an audit worker */

@@ -11,6 +11,7 @@ extern const char *settings_key_command(void);
 extern int	settings_token_max_lifetime(void);
 extern int	settings_token_clock_skew(void);
 extern bool settings_redact_log(void);
+extern int	settings_key_cache_size(void);
 extern int	settings_audit_databases(void);
 extern int	settings_reveal_ring_size(void);
 extern int	settings_seal_interval(void);

@@ -57,6 +57,7 @@ static struct
 	const IdentityScope *scope;
 	bool		breaks_glass;
 	TimestampTz break_glass_until;
+	uint64		number;			/* how often it was worked out */
 }			effective;
 
 /* Extra clearance that ended before this has ended, whenever the statement began */
@@ -154,6 +155,7 @@ find_effective(void)
 	const Member *member;
 
 	/* what changes while we look makes the answer old at once */
+	effective.number++;
 	effective.changes = identity_changes;
 	effective.lxid = InvalidLocalTransactionId;
 	effective.identity = NULL;
@@ -209,6 +211,15 @@ identity_breaks_glass(void)
 	if (!effective_holds())
 		find_effective();
 	return effective.breaks_glass;
+}
+
+/* Return the number of the current answer: while it stays, so does all that identity is */
+uint64
+identity_answer(void)
+{
+	if (!effective_holds())
+		find_effective();
+	return effective.number;
 }
 
 /* Return whom the audit names for this transaction */

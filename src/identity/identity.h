@@ -80,6 +80,7 @@ extern const Identity *identity_of_record(void);
  * login; else NULL. Row policies go by this.
  */
 extern const Identity *identity_effective(void);
+extern uint64 identity_answer(void);	/* changes whenever what these functions return may */
 extern const IdentityScope *identity_scope(void);	/* of identity_effective(); empty scope when NULL */
 
 /*

@@ -48,8 +48,8 @@ invalid_sealed_value(void)
 }
 
 /* Read the parts of a sealed value without opening it */
-void
-envelope_view(const struct varlena *sealed, EnvelopeView *view)
+static inline void
+read_view(const struct varlena *sealed, EnvelopeView *view)
 {
 	const uint8 *bytes = (const uint8 *) VARDATA_ANY(sealed);
 	Size		len = VARSIZE_ANY_EXHDR(sealed);
@@ -65,6 +65,21 @@ envelope_view(const struct varlena *sealed, EnvelopeView *view)
 	view->plaintext_len = len - ENVELOPE_OVERHEAD;
 }
 
+/* Read the parts of a sealed value without opening it */
+void
+envelope_view(const struct varlena *sealed, EnvelopeView *view)
+{
+	read_view(sealed, view);
+}
+
+/* The same, and have its key fetched from memory: it is going to be opened */
+void
+envelope_view_to_open(const struct varlena *sealed, EnvelopeView *view)
+{
+	read_view(sealed, view);
+	subject_key_prefetch(&view->subject);
+}
+
 /* Build the associated data from an envelope's header */
 static void
 fill_associated_data(const uint8 *header, uint8 aad[AAD_BYTES])
@@ -74,12 +89,13 @@ fill_associated_data(const uint8 *header, uint8 aad[AAD_BYTES])
 	memcpy(aad + 4, header, ENVELOPE_HEADER_BYTES);
 }
 
-static bool
+static inline bool
 is_unbound(const pg_uuid_t *subject)
 {
-	static const pg_uuid_t nobody;
+	uint64		halves[2];
 
-	return memcmp(subject, &nobody, UUID_LEN) == 0;
+	memcpy(halves, subject->data, UUID_LEN);
+	return (halves[0] | halves[1]) == 0;
 }
 
 /* Is a sealed value not bound to a data subject? */
@@ -123,11 +139,11 @@ seal_with_nonce_tail(EnvelopeFamily family, uint8 flags, uint16 class_id,
 		key = service_key(SERVICE_KEY_UNBOUND);
 	else
 	{
-		key = subject_key_find(subject, NULL);
+		key = subject_key_find(subject, NULL, NULL);
 		if (key == NULL)
 		{
 			keyring_create_subject(subject);
-			key = subject_key_find(subject, NULL);
+			key = subject_key_find(subject, NULL, NULL);
 		}
 		if (key == NULL)
 			ereport(ERROR,
@@ -218,16 +234,20 @@ envelope_is_fresh(const struct varlena *sealed)
 	return sodium_memcmp(tail, nonce + ENVELOPE_TAG_BYTES, FRESH_TAIL_BYTES) == 0;
 }
 
-/* Find the key that opens a value; NULL when its data subject is erased */
+/* Find the key that opens a value, and its mark; NULL when its data subject is erased */
 static const uint8 *
-opening_key(const EnvelopeView *view)
+opening_key(const EnvelopeView *view, uint64 **mark)
 {
 	SubjectState state;
 	const uint8 *key;
 
 	if (is_unbound(&view->subject))
+	{
+		if (mark != NULL)
+			*mark = NULL;
 		return service_key(SERVICE_KEY_UNBOUND);
-	key = subject_key_find(&view->subject, &state);
+	}
+	key = subject_key_find(&view->subject, &state, mark);
 	if (key == NULL && state != SUBJECT_ERASED)
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
@@ -259,8 +279,8 @@ envelope_open(const struct varlena *sealed, Size *plaintext_len)
 	const uint8 *key;
 	char	   *plaintext;
 
-	envelope_view(sealed, &view);
-	key = opening_key(&view);
+	read_view(sealed, &view);
+	key = opening_key(&view, NULL);
 	if (key == NULL)
 		return NULL;
 	plaintext = memory_alloc_secret(view.plaintext_len + 1);
@@ -275,9 +295,9 @@ envelope_open(const struct varlena *sealed, Size *plaintext_len)
  * NULL when its data subject is erased; raises CH003 when it was altered.
  */
 text *
-envelope_open_text(const struct varlena *sealed, const EnvelopeView *view)
+envelope_open_text(const struct varlena *sealed, const EnvelopeView *view, uint64 **mark)
 {
-	const uint8 *key = opening_key(view);
+	const uint8 *key = opening_key(view, mark);
 	text	   *plaintext;
 
 	if (key == NULL)
@@ -285,6 +305,21 @@ envelope_open_text(const struct varlena *sealed, const EnvelopeView *view)
 	plaintext = palloc(VARHDRSZ + view->plaintext_len);
 	SET_VARSIZE(plaintext, VARHDRSZ + view->plaintext_len);
 	decrypt_into(sealed, view, key, VARDATA(plaintext));
+	return plaintext;
+}
+
+/* The same, as a string with a terminating zero byte */
+char *
+envelope_open_string(const struct varlena *sealed, const EnvelopeView *view, uint64 **mark)
+{
+	const uint8 *key = opening_key(view, mark);
+	char	   *plaintext;
+
+	if (key == NULL)
+		return NULL;
+	plaintext = palloc(view->plaintext_len + 1);
+	decrypt_into(sealed, view, key, plaintext);
+	plaintext[view->plaintext_len] = '\0';
 	return plaintext;
 }
 

@@ -52,6 +52,9 @@ typedef struct EnvelopeView
 
 /* Read the parts of a sealed value without opening it; raises CH003 when malformed */
 extern void envelope_view(const struct varlena *sealed, EnvelopeView *view);
+
+/* The same, and have its key fetched from memory: it is going to be opened */
+extern void envelope_view_to_open(const struct varlena *sealed, EnvelopeView *view);
 extern bool envelope_is_unbound(const EnvelopeView *view);
 
 /*
@@ -78,8 +81,15 @@ extern bool envelope_is_fresh(const struct varlena *sealed);
  */
 extern char *envelope_open(const struct varlena *sealed, Size *plaintext_len);
 
-/* The same, as a text that is handed out */
-extern text *envelope_open_text(const struct varlena *sealed, const EnvelopeView *view);
+/*
+ * The same, as a text or a string that is handed out. mark, which may be NULL, becomes that
+ * of the subject's cached key, see subject_keys.h, or NULL; it is valid until
+ * the next keyring call.
+ */
+extern text *envelope_open_text(const struct varlena *sealed, const EnvelopeView *view,
+								uint64 **mark);
+extern char *envelope_open_string(const struct varlena *sealed, const EnvelopeView *view,
+								  uint64 **mark);
 
 /* hub1:<base64url> and back; the token carries a MAC under an epoch key */
 extern char *envelope_to_token(const struct varlena *sealed);

@@ -14,7 +14,7 @@
 #include "keyring/nonce.h"
 
 #define NONCE_KEY_BYTES crypto_stream_chacha20_KEYBYTES
-#define NONCE_POOL_BYTES 1024
+#define NONCE_POOL_BYTES 4096
 
 static uint8 key[NONCE_KEY_BYTES];
 static uint8 pool[NONCE_POOL_BYTES];

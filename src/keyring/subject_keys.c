@@ -14,7 +14,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -25,6 +24,7 @@
 #include "foundation/catalog.h"
 #include "foundation/engine.h"
 #include "foundation/errors.h"
+#include "foundation/settings.h"
 #include "keyring/epoch.h"
 #include "keyring/keyring.h"
 #include "keyring/locked_memory.h"
@@ -38,23 +38,36 @@
 #define ANUM_WRAPPED 3
 
 #define CACHE_INITIAL_ENTRIES 256
-#define CACHE_MAX_ENTRIES 65536
 
+/* How full the cache may get: probes stay short, and it holds three quarters of its size in keys */
+#define CACHE_MAX_USED(entries) ((entries) / 4 * 3)
+
+/* One cache line: among many subjects, a look-up costs one access to memory */
 typedef struct CachedKey
 {
 	pg_uuid_t	subject;
-	bool		used;			/* false marks a free entry */
-	SubjectState state;			/* SUBJECT_UNKNOWN may have become known since */
 	uint8		key[SUBJECT_KEY_BYTES];
+	uint64		mark;			/* see subject_key_find() */
+	uint8		state;			/* SubjectState; SUBJECT_UNKNOWN may have become known since */
+	bool		used;			/* false marks a free entry */
+	uint8		reserved[6];
 } CachedKey;
+
+StaticAssertDecl(sizeof(CachedKey) == 64, "CachedKey must fill a cache line");
 
 /* Open-addressing table in locked memory; entries is a power of two */
 static CachedKey *cache = NULL;
-static int	cache_entries = 0;
-static int	cache_used = 0;
+static uint32 cache_entries = 0;
+static uint32 cache_used = 0;
 static uint64 cache_generation = 0;	/* 0 is nobody's: look again */
 static Oid	subject_key_relid = InvalidOid;
 static int	cache_pid = 0;
+
+/* The entry found last: the values of a row, and often of the next, are of one subject */
+static CachedKey *cache_last = NULL;
+
+/* Random, so that nobody can choose subjects that fall on one place */
+static uint64 cache_seed[2];
 
 /* Did this transaction make or destroy keys? Then its end must drop caches */
 static bool made_keys = false;
@@ -72,23 +85,55 @@ cache_wipe(void)
 	cache_used = 0;
 }
 
-/* Return the entry of a subject, or the free entry where it belongs */
-static CachedKey *
-cache_slot(const pg_uuid_t *subject)
+/* Compare two subjects, without a call */
+static inline bool
+same_subject(const pg_uuid_t *a, const pg_uuid_t *b)
 {
-	uint32		position = hash_bytes(subject->data, UUID_LEN) & (cache_entries - 1);
+	uint64		halves[4];
 
-	while (cache[position].used &&
-		   memcmp(&cache[position].subject, subject, UUID_LEN) != 0)
-		position = (position + 1) & (cache_entries - 1);
-	return &cache[position];
+	memcpy(halves, a->data, UUID_LEN);
+	memcpy(halves + 2, b->data, UUID_LEN);
+	return halves[0] == halves[2] && halves[1] == halves[3];
 }
 
-/* Allocate an empty table */
-static void
-cache_allocate(int entries)
+/* Tell where the search for a subject begins: both halves mixed with the seed */
+static inline uint32
+cache_position(const pg_uuid_t *subject)
 {
-	cache = locked_alloc(sizeof(CachedKey) * entries);
+	uint64		halves[2];
+	uint64		mixed;
+
+	memcpy(halves, subject->data, UUID_LEN);
+	mixed = (halves[0] ^ cache_seed[0]) * UINT64CONST(0x9E3779B97F4A7C15);
+	mixed ^= mixed >> 32;
+	mixed = (mixed ^ halves[1] ^ cache_seed[1]) * UINT64CONST(0xD6E8FEB86659FD93);
+	return (uint32) (mixed >> 32) & (cache_entries - 1);
+}
+
+/* Return the entry of a subject, or the free entry where it belongs */
+static inline CachedKey *
+cache_slot(const pg_uuid_t *subject)
+{
+	uint32		position;
+
+	if (cache_last->used && same_subject(&cache_last->subject, subject))
+		return cache_last;
+	position = cache_position(subject);
+	while (cache[position].used && !same_subject(&cache[position].subject, subject))
+		position = (position + 1) & (cache_entries - 1);
+	cache_last = &cache[position];
+	return cache_last;
+}
+
+/* Allocate an empty table; locked memory ends with a page, so that entries begin with cache lines */
+static void
+cache_allocate(uint32 entries)
+{
+	CachedKey  *table = locked_alloc(sizeof(CachedKey) * entries);
+
+	if (cache_pid != MyProcPid)
+		randombytes_buf(cache_seed, sizeof(cache_seed));
+	cache = cache_last = table;
 	cache_entries = entries;
 	cache_used = 0;
 	cache_pid = MyProcPid;
@@ -99,17 +144,17 @@ static void
 cache_make_room(void)
 {
 	CachedKey  *old_cache = cache;
-	int			old_entries = cache_entries;
+	uint32		old_entries = cache_entries;
 
-	if (cache_used < cache_entries / 2)
+	if (cache_used < CACHE_MAX_USED(cache_entries))
 		return;
-	if (cache_entries >= CACHE_MAX_ENTRIES)
+	if (cache_entries * 2 * sizeof(CachedKey) > (Size) settings_key_cache_size() * 1024)
 	{
 		cache_wipe();
 		return;
 	}
-	cache_allocate(cache_entries * 4);
-	for (int i = 0; i < old_entries; i++)
+	cache_allocate(cache_entries * 2);
+	for (uint32 i = 0; i < old_entries; i++)
 	{
 		if (!old_cache[i].used)
 			continue;
@@ -120,17 +165,19 @@ cache_make_room(void)
 }
 
 /* Bring the cache up to date with the other backends */
-static void
+static inline void
 cache_validate(void)
 {
 	uint64		generation = epoch_generation();
 
+	if (likely(cache_generation == generation && cache_pid == MyProcPid))
+		return;
 	if (cache_pid != MyProcPid)
 	{
 		cache_allocate(CACHE_INITIAL_ENTRIES);
 		cache_generation = generation;
 	}
-	else if (cache_generation != generation)
+	else
 	{
 		cache_wipe();
 		cache_generation = generation;
@@ -186,7 +233,16 @@ cache_load(CachedKey *entry, const pg_uuid_t *subject)
 		cache_used++;
 	entry->subject = *subject;
 	entry->used = true;
-	entry->state = state;
+	entry->state = (uint8) state;
+	entry->mark = 0;
+}
+
+/* Have the processor fetch a subject's entry while its caller does something else */
+void
+subject_key_prefetch(const pg_uuid_t *subject)
+{
+	if (cache_pid == MyProcPid)
+		__builtin_prefetch(&cache[cache_position(subject)]);
 }
 
 /* Find a subject's entry, making one when it is not cached */
@@ -195,11 +251,11 @@ find_entry(const pg_uuid_t *subject)
 {
 	CachedKey  *entry;
 
-	epoch_check();
 	cache_validate();
 	entry = cache_slot(subject);
-	if (!entry->used)
+	if (unlikely(!entry->used))
 	{
+		epoch_check();
 		cache_make_room();
 		entry = cache_slot(subject);
 		cache_load(entry, subject);
@@ -220,12 +276,14 @@ find_current_entry(const pg_uuid_t *subject)
 
 /* Return the key of a living subject, or NULL */
 const uint8 *
-subject_key_find(const pg_uuid_t *subject, SubjectState *state)
+subject_key_find(const pg_uuid_t *subject, SubjectState *state, uint64 **mark)
 {
 	CachedKey  *entry = find_current_entry(subject);
 
 	if (state != NULL)
 		*state = entry->state;
+	if (mark != NULL)
+		*mark = &entry->mark;
 	return entry->state == SUBJECT_ALIVE ? entry->key : NULL;
 }
 

@@ -12,9 +12,14 @@
 
 /*
  * Key of a subject in locked memory, valid until the next keyring call; NULL
- * unless the subject is alive. state may be NULL.
+ * unless the subject is alive. state and mark may be NULL. mark is a word beside
+ * the key for whoever has something to remember of the subject: 0 at first, and
+ * again whenever the cache lets go of the key.
  */
-extern const uint8 *subject_key_find(const pg_uuid_t *subject, SubjectState *state);
+extern const uint8 *subject_key_find(const pg_uuid_t *subject, SubjectState *state,
+									 uint64 **mark);
+
+extern void subject_key_prefetch(const pg_uuid_t *subject);
 
 extern void subject_keys_init(void);
 

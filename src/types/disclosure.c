@@ -50,9 +50,16 @@ disclosure_count(const pg_uuid_t *subject, uint16 class_id)
 void
 disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
 {
+	disclosure_record_marked(subject, class_id, kind, NULL);
+}
+
+/* The same for a value that was just opened, with the mark of its key; see envelope.h */
+void
+disclosure_record_marked(const pg_uuid_t *subject, uint16 class_id, RevealKind kind, uint64 *mark)
+{
 	if (disclosure_rule.record == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_AUDIT_UNAVAILABLE),
 				 errmsg("cannot reveal protected data: reveals are not being recorded")));
-	disclosure_rule.record(subject, class_id, kind);
+	disclosure_rule.record(subject, class_id, kind, mark);
 }

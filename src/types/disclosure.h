@@ -34,9 +34,12 @@ typedef struct DisclosureRule
 
 	/*
 	 * Record a reveal before its plaintext is handed out. Raises an error when
-	 * it cannot be recorded: then nothing is shown.
+	 * it cannot be recorded: then nothing is shown. mark, which may be NULL, is
+	 * the word that the keyring keeps beside the subject's key: the rule may
+	 * remember there that this was recorded.
 	 */
-	void		(*record) (const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
+	void		(*record) (const pg_uuid_t *subject, uint16 class_id, RevealKind kind,
+						   uint64 *mark);
 
 	/* Count a value that is shown, in full, masked or as a pseudonym; an error when it is one too many */
 	void		(*count) (const pg_uuid_t *subject, uint16 class_id);
@@ -51,5 +54,7 @@ extern bool disclosure_set_to_client(bool to_client);
 extern Disclosure disclosure_of(uint16 class_id);
 extern void disclosure_count(const pg_uuid_t *subject, uint16 class_id);
 extern void disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
+extern void disclosure_record_marked(const pg_uuid_t *subject, uint16 class_id, RevealKind kind,
+									 uint64 *mark);
 
 #endif							/* CUSTOMER_HUB_DISCLOSURE_H */

@@ -142,7 +142,8 @@ seal_input(EnvelopeFamily family, const char *text, Size len, int32 typmod)
 {
 	const char *reason = NULL;
 	Size		stored_len;
-	char	   *stored;
+	const char *stored;
+	char	   *normalized = NULL;
 	uint8		tag[ENVELOPE_TAG_BYTES];
 	struct varlena *sealed;
 
@@ -168,7 +169,14 @@ seal_input(EnvelopeFamily family, const char *text, Size len, int32 typmod)
 		return envelope_seal_fresh(family, ENVELOPE_FLAG_PRINTED, tag, text, len);
 	}
 
-	stored = family_normalize(family, text, len, &stored_len, &reason);
+	if (family == ENVELOPE_TEXT)
+	{
+		/* stored as it came: no copy to make, and none to clear away */
+		stored = text;
+		stored_len = len;
+	}
+	else
+		stored = normalized = family_normalize(family, text, len, &stored_len, &reason);
 	if (stored == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -188,8 +196,11 @@ seal_input(EnvelopeFamily family, const char *text, Size len, int32 typmod)
 		sealed = envelope_seal(family, 0, (uint16) typmod, NULL,
 							   searchable ? tag : NULL, stored, stored_len);
 	}
-	memory_zero(stored, stored_len);
-	pfree(stored);
+	if (normalized != NULL)
+	{
+		memory_zero(normalized, stored_len);
+		pfree(normalized);
+	}
 	return sealed;
 }
 
@@ -256,10 +267,10 @@ encrypted_disclose(const struct varlena *value)
 {
 	EnvelopeView view;
 	Disclosure	disclosure;
-	Size		len;
 	char	   *plaintext;
+	uint64	   *mark;
 
-	envelope_view(value, &view);
+	envelope_view_to_open(value, &view);
 	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
 		return envelope_to_token(value);
 	disclosure = disclosure_of(view.class_id);
@@ -267,10 +278,10 @@ encrypted_disclose(const struct varlena *value)
 		disclosure_count(&view.subject, view.class_id);
 	if (disclosure != DISCLOSURE_REVEAL)
 		return print_guarded(value, &view, disclosure);
-	plaintext = envelope_open(value, &len);
+	plaintext = envelope_open_string(value, &view, &mark);
 	if (plaintext == NULL)
 		return pstrdup(ENCRYPTED_ERASED);
-	disclosure_record(&view.subject, view.class_id, REVEAL_FULL);
+	disclosure_record_marked(&view.subject, view.class_id, REVEAL_FULL, mark);
 	return plaintext;
 }
 
@@ -447,8 +458,9 @@ hub_reveal(PG_FUNCTION_ARGS)
 	struct varlena *value = PG_GETARG_VARLENA_PP(0);
 	EnvelopeView view;
 	text	   *plaintext;
+	uint64	   *mark;
 
-	envelope_view(value, &view);
+	envelope_view_to_open(value, &view);
 	if (disclosure_of(view.class_id) != DISCLOSURE_REVEAL ||
 		(view.flags & ENVELOPE_FLAG_PRINTED) != 0)
 	{
@@ -461,10 +473,10 @@ hub_reveal(PG_FUNCTION_ARGS)
 				 errhint("hub.whoami() shows the identity in force; hub.set_clearance() changes what its role may see.")));
 	}
 	disclosure_count(&view.subject, view.class_id);
-	plaintext = envelope_open_text(value, &view);
+	plaintext = envelope_open_text(value, &view, &mark);
 	if (plaintext == NULL)
 		PG_RETURN_TEXT_P(cstring_to_text(ENCRYPTED_ERASED));
-	disclosure_record(&view.subject, view.class_id, REVEAL_FULL);
+	disclosure_record_marked(&view.subject, view.class_id, REVEAL_FULL, mark);
 	PG_RETURN_TEXT_P(plaintext);
 }
 

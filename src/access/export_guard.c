@@ -161,7 +161,7 @@ relation_name(Oid relid)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 }
 
-static void refuse_copy(const char *what, Oid relid) pg_attribute_noreturn();
+pg_noreturn static void refuse_copy(const char *what, Oid relid);
 
 /* Refuse to copy rows of a governed relation */
 static void
@@ -258,7 +258,7 @@ export_guard_executor_end(QueryDesc *query)
 		drop_run(query);
 }
 
-static void refuse_above_ceiling(const char *what, int64 ceiling) pg_attribute_noreturn();
+pg_noreturn static void refuse_above_ceiling(const char *what, int64 ceiling);
 
 /* Refuse to show more than the ceiling */
 static void

@@ -31,6 +31,7 @@
 #include "access/govern.h"
 #include "access/governed.h"
 #include "access/protect.h"
+#include "foundation/compat.h"
 #include "foundation/catalog.h"
 #include "foundation/errors.h"
 #include "identity/member.h"
@@ -61,7 +62,7 @@ protect_in_engine(void)
 	return engine_depth > 0;
 }
 
-static void refuse(const char *what, const char *name, Oid relid, const char *hint) pg_attribute_noreturn();
+pg_noreturn static void refuse(const char *what, const char *name, Oid relid, const char *hint);
 
 /* Refuse to change what keeps a relation governed */
 static void

@@ -122,7 +122,7 @@ checkpoint_verify(const char *note, const char *origin, uint64 size, const Merkl
 	StringInfoData text;
 	uint8		public_key[KEYRING_PUBLIC_KEY_BYTES];
 	uint8		expected_id[NOTE_KEY_ID_BYTES];
-	char		signature[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES + 3];
+	uint8		signature[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES + 3];
 	Size		signed_len;
 	int			len;
 
@@ -135,14 +135,15 @@ checkpoint_verify(const char *note, const char *origin, uint64 size, const Merkl
 	len = strlen(note) - text.len;
 	if (len < 1 || note[text.len + len - 1] != '\n')
 		return false;
-	len = pg_b64_decode(note + text.len, len - 1, signature, sizeof(signature));
+	/* unsigned bytes since PG 18, signed before: void fits both */
+	len = pg_b64_decode(note + text.len, len - 1, (void *) signature, sizeof(signature));
 	if (len != NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES)
 		return false;
 	keyring_public_key(SIGNING_KEY_CHECKPOINT, public_key);
 	key_id(origin, public_key, expected_id);
 	return memcmp(expected_id, signature, NOTE_KEY_ID_BYTES) == 0 &&
 		keyring_verify_signature(public_key, text.data, signed_len,
-								 (uint8 *) signature + NOTE_KEY_ID_BYTES);
+								 signature + NOTE_KEY_ID_BYTES);
 }
 
 /* Return the last checkpoint, as it was signed when its block was sealed */

@@ -36,6 +36,7 @@
 #include "audit/capture.h"
 #include "audit/event.h"
 #include "audit/record.h"
+#include "foundation/compat.h"
 #include "foundation/catalog.h"
 #include "foundation/errors.h"
 
@@ -75,7 +76,7 @@ range_var_oid(RangeVar *range)
 	return range ? RangeVarGetRelid(range, NoLock, true) : InvalidOid;
 }
 
-static void refuse(Oid relid) pg_attribute_noreturn();
+pg_noreturn static void refuse(Oid relid);
 
 /* Refuse to change a table of the trail */
 static void

@@ -102,6 +102,14 @@
 #endif
 
 /*
+ * PG 18 replaced pg_attribute_noreturn() by a specifier that stands first (upstream
+ * 28e7a99690).
+ */
+#if !PG18_GE
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/*
  * PG 18 told vacuum_delay_point whether it is ANALYZE that waits (upstream
  * bb8dff9995).
  */

@@ -115,7 +115,7 @@ open_source(TrailScan *scan, ScanSource *source, Oid relid)
 	}
 	source->index = open_order_index(source->relation, xid, ordinal);
 	source->slot = table_slot_create(source->relation, NULL);
-	source->scan = index_beginscan(source->relation, source->index, GetActiveSnapshot(), 2, 0);
+	source->scan = compat_index_beginscan(source->relation, source->index, GetActiveSnapshot(), 2, 0);
 }
 
 /* Begin a scan */

@@ -110,6 +110,18 @@
 #endif
 
 /*
+ * PG 18 gave index_beginscan a place to count searches for EXPLAIN (upstream
+ * 0fbceae841).
+ */
+#if PG18_GE
+#define compat_index_beginscan(heap, index, snapshot, keys, orderbys) \
+	index_beginscan(heap, index, snapshot, NULL, keys, orderbys)
+#else
+#define compat_index_beginscan(heap, index, snapshot, keys, orderbys) \
+	index_beginscan(heap, index, snapshot, keys, orderbys)
+#endif
+
+/*
  * PG 18 told vacuum_delay_point whether it is ANALYZE that waits (upstream
  * bb8dff9995).
  */

@@ -30,6 +30,7 @@
 #include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "identity/identity.h"
+#include "types/disclosure.h"
 
 /* A statement that sends rows, from its start to its end */
 typedef struct GuardedRun
@@ -324,11 +325,16 @@ static bool
 guard_receive_slot(TupleTableSlot *slot, DestReceiver *self)
 {
 	GuardReceiver *guard = (GuardReceiver *) self;
+	bool		saved_sending;
+	bool		go_on;
 
 	guard->run->sent++;
 	if (guard->run->touched && guard->run->sent > 1)
 		check_ceiling(guard->run);
-	return guard->inner->receiveSlot(slot, guard->inner);
+	saved_sending = disclosure_set_sending(true);
+	go_on = guard->inner->receiveSlot(slot, guard->inner);
+	disclosure_set_sending(saved_sending);
+	return go_on;
 }
 
 static void

@@ -169,3 +169,24 @@ redact_log(ErrorData *edata)
 	edata->output_to_server = false;
 	return true;
 }
+
+/* Raise the current error again without its values; see redact.h */
+void
+redact_rethrow(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	/* errors of our own quote no values */
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == MAKE_SQLSTATE('C', 'H', '0', '0', '0'))
+		ReThrowError(error);
+	error->message = message_without_values(error);
+	error->detail = "Values are left out: the query had an encrypted value as text, and the error may quote it.";
+	error->detail_log = NULL;
+	error->hint = NULL;
+	error->context = NULL;
+	error->internalquery = NULL;
+	ReThrowError(error);
+}

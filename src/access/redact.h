@@ -16,4 +16,11 @@ extern void redact_note_identity(void);
  */
 extern bool redact_log(ErrorData *edata);
 
+/*
+ * Raise the current error again without its values: an expression of the query had
+ * plaintext, and the error may quote it. Call from PG_CATCH, with the context that
+ * was current before.
+ */
+extern void redact_rethrow(MemoryContext context) pg_attribute_noreturn();
+
 #endif							/* CUSTOMER_HUB_REDACT_H */

@@ -21,6 +21,7 @@
 #include "access/protect.h"
 #include "access/redact.h"
 #include "access/region_use.h"
+#include "access/side_effects.h"
 #include "audit/audit.h"
 #include "audit/launcher.h"
 #include "audit/reveal.h"
@@ -33,6 +34,7 @@
 #include "privacy/replay_fence.h"
 #include "types/disclosure.h"
 #include "types/encrypted.h"
+#include "types/side_channels.h"
 
 PG_MODULE_MAGIC;
 
@@ -50,6 +52,13 @@ static emit_log_hook_type next_emit_log_hook = NULL;
 
 /* Executor runs that enclose the current one; a top-level query runs at 1 */
 static int	executor_depth = 0;
+
+/* The query whose rows are being sent, and what is known of it */
+static QueryDesc *sending_query = NULL;
+static enum
+{
+	SIDE_EFFECTS_UNKNOWN, SIDE_EFFECTS_NONE, SIDE_EFFECTS_SOME
+}			side_effects = SIDE_EFFECTS_UNKNOWN;
 
 static void
 hub_shmem_request(void)
@@ -96,14 +105,37 @@ query_sends_rows(QueryDesc *query_desc)
 		 query_desc->dest->mydest == DestRemoteExecute);
 }
 
+/* Do the expressions of the query keep what they get to themselves? Looked up once for a run */
+static bool
+hub_allows_expression(void)
+{
+	if (sending_query == NULL)
+		return true;
+	if (side_effects == SIDE_EFFECTS_UNKNOWN)
+		side_effects = side_effects_of_query(sending_query) ? SIDE_EFFECTS_SOME : SIDE_EFFECTS_NONE;
+	return side_effects == SIDE_EFFECTS_NONE;
+}
+
 static void
 hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 {
+	MemoryContext memory = CurrentMemoryContext;
 	bool		saved_to_client;
+	bool		saved_sending;
+	bool		saved_in_expression;
+	QueryDesc  *saved_query = sending_query;
+	volatile bool failed = true;
 	GuardScope	guard;
 
 	executor_depth++;
 	saved_to_client = disclosure_set_to_client(query_sends_rows(query_desc));
+	if (executor_depth == 1)
+	{
+		sending_query = query_desc;
+		side_effects = SIDE_EFFECTS_UNKNOWN;
+	}
+	saved_sending = disclosure_set_sending(false);
+	saved_in_expression = disclosure_set_in_expression(false);
 	export_guard_begin_run(query_desc, executor_depth, &guard);
 	PG_TRY();
 	{
@@ -112,12 +144,19 @@ hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 		else
 			standard_ExecutorRun(COMPAT_EXECUTOR_RUN_ARGUMENTS);
 		export_guard_count_run(query_desc, &guard);
+		failed = false;
 	}
 	PG_FINALLY();
 	{
+		bool		may_quote = disclosure_set_in_expression(saved_in_expression);
+
+		disclosure_set_sending(saved_sending);
 		export_guard_end_run(query_desc, &guard);
 		executor_depth--;
+		sending_query = saved_query;
 		disclosure_set_to_client(saved_to_client);
+		if (failed && may_quote)
+			redact_rethrow(memory);
 	}
 	PG_END_TRY();
 }
@@ -163,12 +202,16 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 					QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *parsetree = pstmt->utilityStmt;
+	MemoryContext memory = CurrentMemoryContext;
+	bool		copies_in = side_channels_copies_in(parsetree);
 	const char *saved_refusal = export_guard_before_utility(parsetree);
 	bool		saved_to_client = disclosure_set_to_client(false);
+	volatile bool failed = true;
 
 	PG_TRY();
 	{
 		protect_before_utility(parsetree);
+		side_channels_before_utility(parsetree);
 		audit_before_utility(parsetree);
 		launcher_before_utility(parsetree);
 		if (next_process_utility_hook)
@@ -179,12 +222,15 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 									params, query_env, dest, qc);
 		protect_after_utility(parsetree);
 		audit_statement_end();
+		failed = false;
 	}
 	PG_FINALLY();
 	{
 		audit_after_utility(parsetree);
 		export_guard_after_utility(saved_refusal);
 		disclosure_set_to_client(saved_to_client);
+		if (failed && copies_in)
+			side_channels_rethrow_copy_error(parsetree, memory);
 	}
 	PG_END_TRY();
 }
@@ -253,6 +299,7 @@ _PG_init(void)
 	disclosure_rule.decide = replay_fence_decide;
 	disclosure_rule.record = audit_record_reveal;
 	disclosure_rule.count = export_guard_count_shown;
+	disclosure_rule.allows_expression = hub_allows_expression;
 	identity_audit_authentication = hub_audit_authentication;
 
 	next_shmem_request_hook = shmem_request_hook;

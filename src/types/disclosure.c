@@ -3,7 +3,7 @@
 #include "foundation/errors.h"
 #include "types/disclosure.h"
 
-DisclosureRule disclosure_rule = {NULL, NULL, NULL};
+DisclosureRule disclosure_rule = {0};
 
 /*
  * True while rows are on their way to the client. Also true between executor
@@ -11,6 +11,12 @@ DisclosureRule disclosure_rule = {NULL, NULL, NULL};
  * store there.
  */
 static bool to_client = true;
+
+/* A receiver is sending a row: output is for the wire, not for an expression */
+static bool sending = false;
+
+/* Output gave plaintext to an expression of the query that runs */
+static bool in_expression = false;
 
 /* Tell whether output goes to the client */
 bool
@@ -26,6 +32,38 @@ disclosure_set_to_client(bool new_value)
 	bool		old_value = to_client;
 
 	to_client = new_value;
+	return old_value;
+}
+
+/* Say whether a row is being sent; returns what it was before */
+bool
+disclosure_set_sending(bool new_value)
+{
+	bool		old_value = sending;
+
+	sending = new_value;
+	return old_value;
+}
+
+/* Tell whether output may give plaintext, and remember when it is to an expression */
+bool
+disclosure_allows_output(void)
+{
+	if (sending)
+		return true;
+	if (disclosure_rule.allows_expression != NULL && !disclosure_rule.allows_expression())
+		return false;
+	in_expression = true;
+	return true;
+}
+
+/* Say whether output gave plaintext to an expression; returns what it was before */
+bool
+disclosure_set_in_expression(bool new_value)
+{
+	bool		old_value = in_expression;
+
+	in_expression = new_value;
 	return old_value;
 }
 

@@ -43,6 +43,9 @@ typedef struct DisclosureRule
 
 	/* Count a value that is shown, in full, masked or as a pseudonym; an error when it is one too many */
 	void		(*count) (const pg_uuid_t *subject, uint16 class_id);
+
+	/* May an expression of the query that runs, such as a cast to text, get plaintext? */
+	bool		(*allows_expression) (void);
 } DisclosureRule;
 
 extern DisclosureRule disclosure_rule;
@@ -50,6 +53,18 @@ extern DisclosureRule disclosure_rule;
 /* what the executor and utility hooks tell: are rows on their way to the client? */
 extern bool disclosure_to_client(void);
 extern bool disclosure_set_to_client(bool to_client);
+
+/* and is it a row that is being sent, or an expression of the query? Returns what was before */
+extern bool disclosure_set_sending(bool sending);
+
+/* May output give plaintext, of a query whose rows are on their way to the client? */
+extern bool disclosure_allows_output(void);
+
+/*
+ * Did an expression get plaintext since this was last set to false? Then an error
+ * may quote it.
+ */
+extern bool disclosure_set_in_expression(bool in_expression);
 
 extern Disclosure disclosure_of(uint16 class_id);
 extern void disclosure_count(const pg_uuid_t *subject, uint16 class_id);

@@ -321,7 +321,7 @@ inside_function(void)
 static char *
 print_value(const struct varlena *value)
 {
-	if (disclosure_to_client() && !inside_function())
+	if (disclosure_to_client() && !inside_function() && disclosure_allows_output())
 		return encrypted_disclose(value);
 	return envelope_to_token(value);
 }

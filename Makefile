@@ -29,6 +29,7 @@ ROOM_SQL = \
 	src/types/phone.sql \
 	src/types/email.sql \
 	src/types/data_class.sql \
+	src/types/equality_tag.sql \
 	$(ENCRYPTED_TYPES:%=build/types/%.sql) \
 	src/types/encrypted.sql \
 	src/keyring/keyring.sql \

@@ -86,14 +86,14 @@ BEGIN
 	);
 	COMMENT ON TABLE crm.identity IS 'Addresses by which channels know a customer';
 	COMMENT ON COLUMN crm.identity.scope IS 'Account the address means something in; empty when it is the same for all accounts of the channel';
-	COMMENT ON COLUMN crm.identity.address IS 'The address as the channel spells it, e-mail in lower case; found with = through its index';
+	COMMENT ON COLUMN crm.identity.address IS 'The address as the channel spells it, e-mail in lower case; found with = through an index on its tag';
 	COMMENT ON COLUMN crm.identity.email IS 'The address as an e-mail address, when it is one';
 	COMMENT ON COLUMN crm.identity.phone IS 'The address as a phone number, when it is one';
 	COMMENT ON COLUMN crm.identity.typed IS 'Somebody typed it into a form: no customer is found by it';
 	COMMENT ON COLUMN crm.identity.verified IS 'The channel itself vouches for it';
-	CREATE INDEX identity_address ON crm.identity (address);
-	CREATE INDEX identity_email ON crm.identity (email) WHERE email IS NOT NULL;
-	CREATE INDEX identity_phone ON crm.identity (phone) WHERE phone IS NOT NULL;
+	CREATE INDEX identity_address ON crm.identity (hub.equality_tag(address));
+	CREATE INDEX identity_email ON crm.identity (hub.equality_tag(email)) WHERE email IS NOT NULL;
+	CREATE INDEX identity_phone ON crm.identity (hub.equality_tag(phone)) WHERE phone IS NOT NULL;
 	CREATE INDEX identity_scope ON crm.identity (region, line_id, team_id);
 
 	CREATE TABLE crm.tag (

@@ -7,6 +7,7 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "optimizer/plancat.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -34,6 +35,7 @@
 #include "privacy/replay_fence.h"
 #include "types/disclosure.h"
 #include "types/encrypted.h"
+#include "types/lookup.h"
 #include "types/side_channels.h"
 
 PG_MODULE_MAGIC;
@@ -49,6 +51,7 @@ static ExecutorEnd_hook_type next_executor_end_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static object_access_hook_type next_object_access_hook = NULL;
 static emit_log_hook_type next_emit_log_hook = NULL;
+static get_relation_info_hook_type next_get_relation_info_hook = NULL;
 
 /* Executor runs that enclose the current one; a top-level query runs at 1 */
 static int	executor_depth = 0;
@@ -244,6 +247,14 @@ hub_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 	audit_object_access(access, class_id, object_id, sub_id, arg);
 }
 
+static void
+hub_get_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *relation)
+{
+	if (next_get_relation_info_hook)
+		next_get_relation_info_hook(root, relid, inhparent, relation);
+	lookup_relation_planned(root, relation);
+}
+
 /* An attempt to authenticate is on record even though a refused one ends in an error */
 static void
 hub_audit_authentication(const char *details)
@@ -320,4 +331,6 @@ _PG_init(void)
 	object_access_hook = hub_object_access;
 	next_emit_log_hook = emit_log_hook;
 	emit_log_hook = hub_emit_log;
+	next_get_relation_info_hook = get_relation_info_hook;
+	get_relation_info_hook = hub_get_relation_info;
 }

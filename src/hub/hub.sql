@@ -40,6 +40,11 @@ GRANT EXECUTE ON FUNCTION hub.builtin_data_classes(), hub.data_class_id(text) TO
 GRANT EXECUTE ON FUNCTION hub.reveal(hub.encrypted_text), hub.reveal(hub.encrypted_email), hub.reveal(hub.encrypted_phone), hub.reveal(hub.encrypted_date), hub.reveal(hub.encrypted_jsonb) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.disclose(hub.encrypted_text), hub.disclose(hub.encrypted_email), hub.disclose(hub.encrypted_phone), hub.disclose(hub.encrypted_date), hub.disclose(hub.encrypted_jsonb) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.sealed_class(hub.encrypted_text), hub.sealed_class(hub.encrypted_email), hub.sealed_class(hub.encrypted_phone), hub.sealed_class(hub.encrypted_date), hub.sealed_class(hub.encrypted_jsonb) TO PUBLIC;
+-- the planner and indexes call these in the name of who looks up
+GRANT EXECUTE ON FUNCTION hub.equality_tag(text, regtype), hub.equality_tags(text[], regtype) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.equality_tag(hub.encrypted_text), hub.equality_tag(hub.encrypted_email), hub.equality_tag(hub.encrypted_phone), hub.equality_tag(hub.encrypted_date), hub.equality_tag(hub.encrypted_jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.equality_tags(hub.encrypted_text[]), hub.equality_tags(hub.encrypted_email[]), hub.equality_tags(hub.encrypted_phone[]), hub.equality_tags(hub.encrypted_date[]), hub.equality_tags(hub.encrypted_jsonb[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.encrypted_text_probe(text), hub.encrypted_text_probes(text[]), hub.encrypted_email_probe(text), hub.encrypted_email_probes(text[]), hub.encrypted_phone_probe(text), hub.encrypted_phone_probes(text[]), hub.encrypted_date_probe(text), hub.encrypted_date_probes(text[]), hub.encrypted_jsonb_probe(text), hub.encrypted_jsonb_probes(text[]) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.email_domain(hub.encrypted_email), hub.phone_region(hub.encrypted_phone), hub.year_of(hub.encrypted_date) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.authenticate(text), hub.whoami(), hub.sees_configuration() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.in_regions(hub.region), hub.in_lines(int), hub.in_teams(int), hub.is_me(int) TO PUBLIC;

@@ -234,6 +234,20 @@ envelope_is_fresh(const struct varlena *sealed)
 	return sodium_memcmp(tail, nonce + ENVELOPE_TAG_BYTES, FRESH_TAIL_BYTES) == 0;
 }
 
+/* Make a value that can be compared by its tag, and neither opened, stored nor shown */
+struct varlena *
+envelope_make_probe(EnvelopeFamily family, const uint8 *tag)
+{
+	Size		size = VARHDRSZ + ENVELOPE_HEADER_BYTES + ENVELOPE_NONCE_BYTES;
+	struct varlena *probe = palloc0(size);
+	uint8	   *bytes = (uint8 *) VARDATA(probe);
+
+	SET_VARSIZE(probe, size);
+	fill_header(bytes, family, ENVELOPE_FLAG_SEARCHABLE, DATA_CLASS_NONE, NULL);
+	memcpy(bytes + ENVELOPE_HEADER_BYTES, tag, ENVELOPE_TAG_BYTES);
+	return probe;
+}
+
 /* Find the key that opens a value, and its mark; NULL when its data subject is erased */
 static const uint8 *
 opening_key(const EnvelopeView *view, uint64 **mark)

@@ -74,6 +74,9 @@ extern struct varlena *envelope_seal_fresh(EnvelopeFamily family, uint8 flags, c
 										   const void *plaintext, Size plaintext_len);
 extern bool envelope_is_fresh(const struct varlena *sealed);
 
+/* Make a value that has a tag and no content: good for a comparison, and for nothing else */
+extern struct varlena *envelope_make_probe(EnvelopeFamily family, const uint8 *tag);
+
 /*
  * Open a sealed value into memory_alloc_secret() memory with a terminating
  * zero byte. Returns NULL when the subject is erased; raises CH003 when the

@@ -42,7 +42,6 @@ PG_FUNCTION_INFO_V1(hub_encrypted_from_date);
 PG_FUNCTION_INFO_V1(hub_encrypted_reclass);
 PG_FUNCTION_INFO_V1(hub_reveal);
 PG_FUNCTION_INFO_V1(hub_disclose);
-PG_FUNCTION_INFO_V1(hub_equality_tag);
 PG_FUNCTION_INFO_V1(hub_sealed_subject);
 PG_FUNCTION_INFO_V1(hub_sealed_class);
 
@@ -485,23 +484,6 @@ Datum
 hub_disclose(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(encrypted_disclose(PG_GETARG_VARLENA_PP(0))));
-}
-
-/* Return the equality tag of a searchable value, or NULL */
-Datum
-hub_equality_tag(PG_FUNCTION_ARGS)
-{
-	struct varlena *value = PG_GETARG_VARLENA_PP(0);
-	EnvelopeView view;
-	bytea	   *tag;
-
-	envelope_view(value, &view);
-	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
-		PG_RETURN_NULL();
-	tag = palloc(VARHDRSZ + ENVELOPE_TAG_BYTES);
-	SET_VARSIZE(tag, VARHDRSZ + ENVELOPE_TAG_BYTES);
-	memcpy(VARDATA(tag), view.nonce, ENVELOPE_TAG_BYTES);
-	PG_RETURN_BYTEA_P(tag);
 }
 
 /* Return the data subject that a value is bound to, or NULL */

@@ -22,6 +22,8 @@ CREATE TABLE person (
 	profile hub.encrypted_jsonb('content'),
 	card hub.encrypted_text('loyalty')
 );
+CREATE UNIQUE INDEX person_email_tag ON person (hub.equality_tag(email));
+CREATE INDEX person_card ON person USING hash (card);
 SELECT hub.govern('person', 'id', 'region', 'line_id');
 GRANT SELECT, INSERT, UPDATE ON person TO hub_agent, hub_sales;
 INSERT INTO person
@@ -77,6 +79,8 @@ for my $format ('plain', 'custom')
 	}
 	is($node->safe_psql($target, $rows), $before, "$format: every row is exactly the same");
 	is($seen->($target), $seen_before, "$format: people see what they saw");
+	like($node->safe_psql($target, q{SET enable_seqscan = off; EXPLAIN SELECT FROM person WHERE email = 'person30@example.com'}),
+		qr/person_email_tag/, "$format: an index on tags is back, and used");
 	is($node->safe_psql($target, q{SELECT count(*) FROM person WHERE email = 'person30@example.com'}),
 		'1', "$format: equality works");
 	is($node->safe_psql($target, q{SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'person'::regclass AND attname = 'card'}),

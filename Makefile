@@ -37,6 +37,7 @@ ROOM_SQL = \
 	src/identity/identity.sql \
 	src/identity/clearance.sql \
 	src/identity/break_glass.sql \
+	src/identity/purpose.sql \
 	src/access/predicates.sql \
 	src/access/governed.sql \
 	src/access/seal.sql \
@@ -59,6 +60,7 @@ ROOM_SQL = \
 	src/privacy/rights.sql \
 	src/privacy/requests.sql \
 	src/privacy/consent.sql \
+	src/privacy/restriction.sql \
 	src/privacy/html.sql \
 	src/privacy/report.sql \
 	src/channels/parsers.sql \

@@ -222,7 +222,7 @@ DECLARE
 	configuration regclass;
 BEGIN
 	FOREACH configuration IN ARRAY ARRAY['hub.data_class_custom', 'hub.hub_role_custom', 'hub.member', 'hub.clearance',
-		'hub.break_glass_clearance',
+		'hub.break_glass_clearance', 'hub.purpose_own',
 		'hub.token_issuer', 'hub.governed', 'hub.classification']::regclass[]
 	LOOP
 		EXECUTE format('CREATE TRIGGER hub_audit_config AFTER INSERT OR UPDATE OR DELETE ON %s

@@ -160,7 +160,7 @@ BEGIN
 		e.member_id, e.role, e.login, e.application, e.client_addr, e.xid, e.ordinal
 	FROM hub.audit_entry e
 	WHERE ((e.kind = 'config' AND (e.operation IN ('GRANT', 'REVOKE', 'GRANT ROLE', 'REVOKE ROLE', 'CREATE ROLE', 'ALTER ROLE')
-				OR e.relation IN ('hub.member', 'hub.clearance', 'hub.break_glass_clearance', 'hub.hub_role_custom', 'hub.token_issuer',
+				OR e.relation IN ('hub.member', 'hub.clearance', 'hub.break_glass_clearance', 'hub.purpose_own', 'hub.hub_role_custom', 'hub.token_issuer',
 					'hub.governed', 'hub.classification')))
 			OR (e.kind = 'ddl' AND e.operation IN ('CREATE POLICY', 'ALTER POLICY')))
 		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"

@@ -162,7 +162,7 @@ take_value(ImageReader *reader, ImageColumn *column, bool wanted)
 	if (column->format == IMAGE_ENCRYPTED)
 		return len > 0 ? print_encrypted(reader, column, bytes, len) : pstrdup(ENCRYPTED_ERASED);
 
-	switch (disclosure_of(column->class_id))
+	switch (disclosure_of_value(column->class_id, &reader->subject))
 	{
 		case DISCLOSURE_REVEAL:
 			disclosure_record(&reader->subject, column->class_id, REVEAL_FULL);

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_namespace.h"
 #include "miscadmin.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "foundation/catalog.h"
@@ -30,7 +31,7 @@ schema_owner(void)
 	return owner;
 }
 
-/* Become the owner of schema hub and connect to SPI */
+/* Become the owner of schema hub and connect to SPI, with a snapshot even between statements */
 void
 engine_begin(EngineScope *scope)
 {
@@ -38,6 +39,9 @@ engine_begin(EngineScope *scope)
 	SetUserIdAndSecContext(schema_owner(),
 						   scope->saved_security_context |
 						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	scope->own_snapshot = !ActiveSnapshotSet();
+	if (scope->own_snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 }
 
@@ -46,6 +50,8 @@ void
 engine_end(EngineScope *scope)
 {
 	SPI_finish();
+	if (scope->own_snapshot)
+		PopActiveSnapshot();
 	SetUserIdAndSecContext(scope->saved_user, scope->saved_security_context);
 }
 

@@ -10,6 +10,7 @@ typedef struct EngineScope
 {
 	Oid			saved_user;
 	int			saved_security_context;
+	bool		own_snapshot;
 } EngineScope;
 
 extern void engine_begin(EngineScope *scope);

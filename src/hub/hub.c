@@ -32,6 +32,7 @@
 #include "identity/identity.h"
 #include "keyring/keyring.h"
 #include "types/data_class.h"
+#include "privacy/purpose_limit.h"
 #include "privacy/replay_fence.h"
 #include "types/disclosure.h"
 #include "types/encrypted.h"
@@ -307,7 +308,10 @@ _PG_init(void)
 	reveal_init();
 	launcher_init();
 
+	purpose_limit_init();
+
 	disclosure_rule.decide = replay_fence_decide;
+	disclosure_rule.limit = purpose_limit_disclosure;
 	disclosure_rule.record = audit_record_reveal;
 	disclosure_rule.count = export_guard_count_shown;
 	disclosure_rule.allows_expression = hub_allows_expression;

@@ -101,8 +101,8 @@ clearance_init(void)
 }
 
 /* Return the level a word stands for; SEALED when it is none */
-static Disclosure
-level_from_text(const char *level)
+Disclosure
+clearance_level(const char *level)
 {
 	if (strcmp(level, "reveal") == 0)
 		return DISCLOSURE_REVEAL;
@@ -163,7 +163,7 @@ fetch_level(const char *relation_name, const char *index_name, const char *role,
 		Datum		value = heap_getattr(tuple, 3, RelationGetDescr(relation), &isnull);
 
 		if (!isnull)
-			level = level_from_text(TextDatumGetCString(value));
+			level = clearance_level(TextDatumGetCString(value));
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);

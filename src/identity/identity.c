@@ -24,6 +24,7 @@
 #include "identity/clearance.h"
 #include "identity/identity.h"
 #include "identity/member.h"
+#include "identity/purpose.h"
 
 PG_FUNCTION_INFO_V1(hub_whoami);
 PG_FUNCTION_INFO_V1(hub_require_admin);
@@ -55,6 +56,7 @@ static struct
 	TimestampTz statement;		/* for the expiry, which is a matter of statements */
 	const Identity *identity;
 	const IdentityScope *scope;
+	const Purpose *purpose;
 	bool		breaks_glass;
 	TimestampTz break_glass_until;
 	uint64		number;			/* how often it was worked out */
@@ -69,6 +71,7 @@ identity_init(void)
 {
 	member_init();
 	clearance_init();
+	purpose_init();
 	carrier_init();
 }
 
@@ -161,6 +164,7 @@ find_effective(void)
 	effective.identity = NULL;
 	effective.scope = &empty_scope;
 	effective.breaks_glass = false;
+	effective.purpose = NULL;
 	effective.user = GetUserId();
 	effective.session_user = GetSessionUserId();
 	effective.statement = GetCurrentStatementStartTimestamp();
@@ -178,6 +182,7 @@ find_effective(void)
 			effective.breaks_glass = member->break_glass_until >
 				Max(effective.statement, break_glass_clock);
 		}
+		effective.purpose = purpose_find(identity->purpose, identity->role, identity->base_role);
 		effective.identity = identity;
 	}
 	effective.lxid = compat_proc_lxid(MyProc);
@@ -202,6 +207,15 @@ identity_effective(void)
 	if (!effective_holds())
 		find_effective();
 	return effective.identity;
+}
+
+/* Return what the purpose of the effective identity allows, or NULL */
+const Purpose *
+identity_purpose(void)
+{
+	if (!effective_holds())
+		find_effective();
+	return effective.purpose;
 }
 
 /* Tell whether the effective identity has extra clearance now */

@@ -96,6 +96,18 @@ extern void identity_check_expiry(void);
  */
 extern void identity_require_admin(const char *action);
 
+/* What the purpose of an identity allows; see hub.purpose */
+typedef struct Purpose
+{
+	char		name[IDENTITY_PURPOSE_BYTES];
+	bool		needs_consent;	/* of the data subject, to this purpose */
+	bool		serves_restricted;	/* may see who has restricted the processing */
+	Disclosure	ceiling;		/* no more than this, whatever the clearance */
+} Purpose;
+
+/* The purpose of the effective identity; NULL when none is claimed or assumed. It must be there. */
+extern const Purpose *identity_purpose(void);
+
 /* Has the effective identity taken extra clearance with hub.break_glass? */
 extern bool identity_breaks_glass(void);
 

@@ -16,7 +16,6 @@
 #include "fmgr.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 
 #include "foundation/engine.h"
 #include "foundation/errors.h"
@@ -44,13 +43,10 @@ fence_file(int64 *erased)
 	bool		isnull;
 	EngineScope scope;
 	MemoryContext caller = CurrentMemoryContext;
-	bool		own_snapshot = !ActiveSnapshotSet();
 
 	*erased = 0;
 	if (settings_key_directory()[0] == '\0')
 		return NULL;
-	if (own_snapshot)
-		PushActiveSnapshot(GetTransactionSnapshot());
 	engine_begin(&scope);
 	SPI_execute_plan(engine_prepare(&plan,
 									"SELECT l.log_id::pg_catalog.text, "
@@ -64,8 +60,6 @@ fence_file(int64 *erased)
 		path = MemoryContextStrdup(caller, psprintf("%s/erasures-%s", settings_key_directory(), name));
 	}
 	engine_end(&scope);
-	if (own_snapshot)
-		PopActiveSnapshot();
 	return path;
 }
 

@@ -84,6 +84,17 @@ disclosure_count(const pg_uuid_t *subject, uint16 class_id)
 		disclosure_rule.count(subject, class_id);
 }
 
+/* The same for a value of one data subject, who may have more to say */
+Disclosure
+disclosure_of_value(uint16 class_id, const pg_uuid_t *subject)
+{
+	Disclosure	disclosure = disclosure_of(class_id);
+
+	if (disclosure <= DISCLOSURE_DENY || disclosure_rule.limit == NULL)
+		return disclosure;
+	return disclosure_rule.limit(subject, disclosure);
+}
+
 /* Have a reveal recorded, or refuse to reveal */
 void
 disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)

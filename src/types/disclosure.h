@@ -46,6 +46,9 @@ typedef struct DisclosureRule
 
 	/* May an expression of the query that runs, such as a cast to text, get plaintext? */
 	bool		(*allows_expression) (void);
+
+	/* Lower what the class alone allows, by whose value it is and what for; subject may be NULL */
+	Disclosure	(*limit) (const pg_uuid_t *subject, Disclosure disclosure);
 } DisclosureRule;
 
 extern DisclosureRule disclosure_rule;
@@ -68,6 +71,7 @@ extern bool disclosure_set_in_expression(bool in_expression);
 
 extern Disclosure disclosure_of(uint16 class_id);
 extern void disclosure_count(const pg_uuid_t *subject, uint16 class_id);
+extern Disclosure disclosure_of_value(uint16 class_id, const pg_uuid_t *subject);
 extern void disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
 extern void disclosure_record_marked(const pg_uuid_t *subject, uint16 class_id, RevealKind kind,
 									 uint64 *mark);

@@ -272,7 +272,7 @@ encrypted_disclose(const struct varlena *value)
 	envelope_view_to_open(value, &view);
 	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
 		return envelope_to_token(value);
-	disclosure = disclosure_of(view.class_id);
+	disclosure = disclosure_of_value(view.class_id, &view.subject);
 	if (disclosure > DISCLOSURE_DENY)
 		disclosure_count(&view.subject, view.class_id);
 	if (disclosure != DISCLOSURE_REVEAL)
@@ -294,7 +294,7 @@ print_as_shown(const struct varlena *value)
 	char	   *plaintext;
 
 	envelope_view(value, &view);
-	disclosure = disclosure_of(view.class_id);
+	disclosure = disclosure_of_value(view.class_id, &view.subject);
 	if (disclosure != DISCLOSURE_REVEAL)
 		return print_guarded(value, &view, disclosure);
 	plaintext = envelope_open(value, &len);
@@ -418,7 +418,7 @@ encrypted_reclass(struct varlena *value, uint16 class_id, const pg_uuid_t *subje
 		const char *from = data_class_name(view.class_id);
 		const char *to = data_class_name(class_id);
 
-		if (disclosure_of(view.class_id) != DISCLOSURE_REVEAL)
+		if (disclosure_of_value(view.class_id, &view.subject) != DISCLOSURE_REVEAL)
 			ereport(ERROR,
 					(errcode(ERRCODE_CH_CLASS_CHANGE),
 					 errmsg("cannot change data class \"%s\" of a sealed value to \"%s\"",
@@ -460,7 +460,7 @@ hub_reveal(PG_FUNCTION_ARGS)
 	uint64	   *mark;
 
 	envelope_view_to_open(value, &view);
-	if (disclosure_of(view.class_id) != DISCLOSURE_REVEAL ||
+	if (disclosure_of_value(view.class_id, &view.subject) != DISCLOSURE_REVEAL ||
 		(view.flags & ENVELOPE_FLAG_PRINTED) != 0)
 	{
 		const char *class_name = data_class_name(view.class_id);

@@ -29,7 +29,7 @@ open_for_part(const struct varlena *value, Size *len)
 	envelope_view(value, &view);
 	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
 		return NULL;
-	disclosure = disclosure_of(view.class_id);
+	disclosure = disclosure_of_value(view.class_id, &view.subject);
 	if (disclosure != DISCLOSURE_TOKEN && disclosure != DISCLOSURE_MASK &&
 		disclosure != DISCLOSURE_REVEAL)
 		return NULL;

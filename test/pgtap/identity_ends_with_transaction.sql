@@ -12,7 +12,7 @@ SELECT hub.add_member('zoë', 'hub_agent', regions => '{DE,US-CA,DE}', lines => 
 SELECT hub.add_member('bob', 'hub_sales') \g /dev/null
 CREATE FUNCTION who() RETURNS text LANGUAGE sql RETURN (
 	SELECT format('%s as %s', (SELECT external_id FROM hub.whoami()), current_user));
-\set token `sh test/fixtures/make_token.sh "$KEY" idp zoë 300 support`
+\set token `sh test/fixtures/make_token.sh "$KEY" idp zoë 300 service`
 \set other `sh test/fixtures/make_token.sh "$KEY" idp bob`
 
 SET SESSION AUTHORIZATION pooled;
@@ -22,7 +22,7 @@ BEGIN;
 SELECT hub.authenticate(:'token') \g /dev/null
 SELECT is(who(), 'zoë as hub_agent', 'authenticated');
 SELECT results_eq('SELECT external_id, role, regions::text, lines, teams, purpose FROM hub.whoami()',
-	$$VALUES ('zoë', 'hub_agent'::name, '{DE,DE,US-CA}', '{-1,3}'::int[], '{2}'::int[], 'support')$$, 'whoami tells all');
+	$$VALUES ('zoë', 'hub_agent'::name, '{DE,DE,US-CA}', '{-1,3}'::int[], '{2}'::int[], 'service')$$, 'whoami tells all');
 SELECT ok(expires_at BETWEEN now() + interval '4 minutes' AND now() + interval '6 minutes', 'and until when') FROM hub.whoami();
 SELECT is(current_setting('customer_hub.identity'), '', 'the carrier is not shown');
 SELECT is((SELECT count(*) FROM pg_settings WHERE name = 'customer_hub.identity'), 0::bigint, 'nor listed');

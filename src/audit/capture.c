@@ -108,23 +108,40 @@ find_changed(RowChange *change)
 	}
 }
 
-/* Push a string */
+/* Make a JSON string of text that stays where it is */
 static void
-push_string(JsonbParseState **state, JsonbIteratorToken token, const char *string, int len)
+string_value(JsonbValue *item, const char *string, int len)
 {
-	JsonbValue	item;
-
-	item.type = jbvString;
-	item.val.string.val = (char *) string;
-	item.val.string.len = len;
-	pushJsonbValue(state, token, &item);
+	item->type = jbvString;
+	item->val.string.val = (char *) string;
+	item->val.string.len = len;
 }
 
-/* Push a column's value, which is not NULL */
+/* Take a document apart, which an object of ours is to contain */
 static void
-push_column_value(JsonbParseState **state, PlanColumn *column, Datum value)
+document_value(JsonbValue *item, Jsonb *document)
 {
-	JsonbValue	item;
+	JsonbParseState *state = NULL;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue *whole = NULL;
+	JsonbValue	part;
+
+	if (JB_ROOT_IS_SCALAR(document))
+	{
+		JsonbExtractScalar(&document->root, item);
+		return;
+	}
+	iterator = JsonbIteratorInit(&document->root);
+	while ((token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE)
+		whole = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &part : NULL);
+	*item = *whole;
+}
+
+/* Make JSON of a column's value, which is not NULL */
+static void
+column_value(JsonbValue *item, PlanColumn *column, Datum value)
+{
 	char		space[MAXDATELEN + 1];
 	struct varlena *varlena;
 	char	   *string;
@@ -132,143 +149,145 @@ push_column_value(JsonbParseState **state, PlanColumn *column, Datum value)
 	switch (column->json)
 	{
 		case JSON_FORM_INT:
-			item.type = jbvNumeric;
-			item.val.numeric = int64_to_numeric(column->length == 2 ? DatumGetInt16(value) :
-												column->length == 4 ? DatumGetInt32(value) :
-												DatumGetInt64(value));
-			pushJsonbValue(state, WJB_VALUE, &item);
+			item->type = jbvNumeric;
+			item->val.numeric = int64_to_numeric(column->length == 2 ? DatumGetInt16(value) :
+												 column->length == 4 ? DatumGetInt32(value) :
+												 DatumGetInt64(value));
 			break;
 		case JSON_FORM_BOOL:
-			item.type = jbvBool;
-			item.val.boolean = DatumGetBool(value);
-			pushJsonbValue(state, WJB_VALUE, &item);
+			item->type = jbvBool;
+			item->val.boolean = DatumGetBool(value);
 			break;
 		case JSON_FORM_TEXT:
 			varlena = PG_DETOAST_DATUM_PACKED(value);
-			push_string(state, WJB_VALUE, VARDATA_ANY(varlena), VARSIZE_ANY_EXHDR(varlena));
+			string_value(item, VARDATA_ANY(varlena), VARSIZE_ANY_EXHDR(varlena));
 			break;
 		case JSON_FORM_TIME:
-			string = JsonEncodeDateTime(space, value, column->type, NULL);
-			push_string(state, WJB_VALUE, pstrdup(string), strlen(string));
+			string = pstrdup(JsonEncodeDateTime(space, value, column->type, NULL));
+			string_value(item, string, strlen(string));
 			break;
 		case JSON_FORM_UUID:
 			string = DatumGetCString(DirectFunctionCall1(uuid_out, value));
-			push_string(state, WJB_VALUE, string, strlen(string));
+			string_value(item, string, strlen(string));
 			break;
 		case JSON_FORM_JSONB:
-			item.type = jbvBinary;
-			item.val.binary.data = &DatumGetJsonbP(value)->root;
-			item.val.binary.len = VARSIZE(DatumGetJsonbP(value)) - VARHDRSZ;
-			if (JsonContainerIsScalar(item.val.binary.data))
-				JsonbExtractScalar(item.val.binary.data, &item);
-			pushJsonbValue(state, WJB_VALUE, &item);
+			document_value(item, DatumGetJsonbP(value));
 			break;
 		case JSON_FORM_OUTPUT:
 			string = OutputFunctionCall(&column->function, value);
-			push_string(state, WJB_VALUE, string, strlen(string));
+			string_value(item, string, strlen(string));
 			break;
 	}
+}
+
+/* Make an object of pairs, whose keys are in the order of jsonb: by length, then by bytes */
+static void
+object_value(JsonbValue *item, JsonbPair *pairs, int count)
+{
+	item->type = jbvObject;
+	item->val.object.pairs = pairs;
+	item->val.object.nPairs = count;
 }
 
 /* Give the readable primary key of a row, or NULL when it has none */
 static Jsonb *
 build_key(RowPlan *plan, TupleTableSlot *row)
 {
-	JsonbParseState *state = NULL;
+	JsonbPair  *pairs;
+	JsonbValue	object;
+	int			count = 0;
 
 	if (plan->key_count == 0)
 		return NULL;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < plan->key_count; i++)
+	pairs = palloc(sizeof(JsonbPair) * plan->key_count);
+	for (int i = 0; i < plan->natts; i++)
 	{
-		int			at = plan->keys[i] - 1;
+		int			at = plan->json_order[i];
 		PlanColumn *column = &plan->columns[at];
 
-		if (row->tts_isnull[at])
+		if (!column->is_key || row->tts_isnull[at])
 			continue;
-		push_string(&state, WJB_KEY, column->name, column->name_len);
-		push_column_value(&state, column, row->tts_values[at]);
+		string_value(&pairs[count].key, column->name, column->name_len);
+		column_value(&pairs[count].value, column, row->tts_values[at]);
+		count++;
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	object_value(&object, pairs, count);
+	return JsonbValueToJsonb(&object);
 }
 
-/* Tell whether a column is one of the readable keys, which row_key holds */
+/* Make an object of the plain values of one row; false when there are none */
 static bool
-is_key_column(RowPlan *plan, int at)
-{
-	for (int i = 0; i < plan->key_count; i++)
-	{
-		if (plan->keys[i] == at + 1)
-			return true;
-	}
-	return false;
-}
-
-/* Push the plain values of one row under a name, unless there are none */
-static bool
-push_plain_values(JsonbParseState **state, RowChange *change, TupleTableSlot *row,
-				  const char *name, bool only_changed)
+plain_values(JsonbValue *item, RowChange *change, TupleTableSlot *row, bool only_changed)
 {
 	RowPlan    *plan = change->plan;
-	JsonbValue	null_value = {.type = jbvNull};
-	bool		any = false;
+	JsonbPair  *pairs = palloc(sizeof(JsonbPair) * plan->natts);
+	int			count = 0;
 
 	for (int i = 0; i < plan->natts; i++)
 	{
-		PlanColumn *column = &plan->columns[i];
+		int			at = plan->json_order[i];
+		PlanColumn *column = &plan->columns[at];
 
-		if (column->use != COLUMN_PLAIN || !change->changed[i])
+		if (column->use != COLUMN_PLAIN || !change->changed[at])
 			continue;
 		/* a new or removed row: leave out NULLs and what stands elsewhere in the event */
 		if (!only_changed &&
-			(row->tts_isnull[i] || i + 1 == plan->subject || is_key_column(plan, i)))
+			(row->tts_isnull[at] || at + 1 == plan->subject || column->is_key))
 			continue;
-		if (!any)
-		{
-			push_string(state, WJB_KEY, name, strlen(name));
-			pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-			any = true;
-		}
-		push_string(state, WJB_KEY, column->name, column->name_len);
-		if (row->tts_isnull[i])
-			pushJsonbValue(state, WJB_VALUE, &null_value);
+		string_value(&pairs[count].key, column->name, column->name_len);
+		if (row->tts_isnull[at])
+			pairs[count].value.type = jbvNull;
 		else
-			push_column_value(state, column, row->tts_values[i]);
+			column_value(&pairs[count].value, column, row->tts_values[at]);
+		count++;
 	}
-	if (any)
-		pushJsonbValue(state, WJB_END_OBJECT, NULL);
-	return any;
+	object_value(item, pairs, count);
+	return count > 0;
 }
 
-/* Give the plain facts of a change, or NULL when there are none */
+/* Make an array of the names of the changed columns */
+static void
+changed_names(JsonbValue *item, RowChange *change)
+{
+	RowPlan    *plan = change->plan;
+
+	item->type = jbvArray;
+	item->val.array.rawScalar = false;
+	item->val.array.nElems = 0;
+	item->val.array.elems = palloc(sizeof(JsonbValue) * plan->natts);
+	for (int i = 0; i < plan->natts; i++)
+	{
+		if (change->changed[i])
+			string_value(&item->val.array.elems[item->val.array.nElems++],
+						 plan->columns[i].name, plan->columns[i].name_len);
+	}
+}
+
+/*
+ * Give the plain facts of a change, or NULL when there are none. What a dump makes
+ * of the document, read back, must be the same bytes: hence the order of keys.
+ */
 static Jsonb *
 build_changed(RowChange *change)
 {
-	RowPlan    *plan = change->plan;
 	bool		is_update = change->old_row && change->new_row;
-	JsonbParseState *state = NULL;
-	JsonbValue *object;
-	bool		any = false;
+	JsonbPair	pairs[3];
+	JsonbValue	object;
+	int			count = 0;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (change->new_row && plain_values(&pairs[count].value, change, change->new_row, is_update))
+		string_value(&pairs[count++].key, "new", strlen("new"));
+	if (change->old_row && plain_values(&pairs[count].value, change, change->old_row, is_update))
+		string_value(&pairs[count++].key, "old", strlen("old"));
 	if (is_update)
 	{
-		push_string(&state, WJB_KEY, "columns", strlen("columns"));
-		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-		for (int i = 0; i < plan->natts; i++)
-		{
-			if (change->changed[i])
-				push_string(&state, WJB_ELEM, plan->columns[i].name, plan->columns[i].name_len);
-		}
-		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-		any = true;
+		changed_names(&pairs[count].value, change);
+		string_value(&pairs[count++].key, "columns", strlen("columns"));
 	}
-	if (change->old_row)
-		any |= push_plain_values(&state, change, change->old_row, "old", is_update);
-	if (change->new_row)
-		any |= push_plain_values(&state, change, change->new_row, "new", is_update);
-	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return any ? JsonbValueToJsonb(object) : NULL;
+	if (count == 0)
+		return NULL;
+	object_value(&object, pairs, count);
+	return JsonbValueToJsonb(&object);
 }
 
 /* Append a length-prefixed value to an image */

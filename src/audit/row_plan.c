@@ -200,6 +200,18 @@ is_secret(const char *name, char **secret, int secret_count)
 	return false;
 }
 
+/* Compare columns as jsonb does keys: by length, then by bytes; dropped ones come first */
+static int
+compare_names(const void *a, const void *b, void *columns)
+{
+	const PlanColumn *left = (PlanColumn *) columns + *(const int *) a;
+	const PlanColumn *right = (PlanColumn *) columns + *(const int *) b;
+
+	if (left->name_len != right->name_len)
+		return left->name_len < right->name_len ? -1 : 1;
+	return left->name_len == 0 ? 0 : memcmp(left->name, right->name, left->name_len);
+}
+
 /* Work out the plan of a relation in its own memory context */
 static void
 fill_plan(RowPlan *plan, Relation relation, const GovernedRelation *governed,
@@ -217,7 +229,7 @@ fill_plan(RowPlan *plan, Relation relation, const GovernedRelation *governed,
 	plan->relation_len = strlen(plan->relation);
 	plan->natts = desc->natts;
 	plan->columns = palloc0(sizeof(PlanColumn) * Max(desc->natts, 1));
-	plan->keys = palloc0(sizeof(AttrNumber) * Max(desc->natts, 1));
+	plan->json_order = palloc(sizeof(int) * Max(desc->natts, 1));
 	plan->key_count = 0;
 
 	for (int i = 0; i < desc->natts; i++)
@@ -238,10 +250,14 @@ fill_plan(RowPlan *plan, Relation relation, const GovernedRelation *governed,
 			use = COLUMN_PLAIN;
 		else
 			use = COLUMN_SEALED;
-		if (readable_key || (is_key && !governed && use == COLUMN_PLAIN))
-			plan->keys[plan->key_count++] = i + 1;
+		plan->columns[i].is_key = readable_key || (is_key && !governed && use == COLUMN_PLAIN);
+		if (plan->columns[i].is_key)
+			plan->key_count++;
 		plan_column(&plan->columns[i], attribute, use, encrypted, class_id, plan->context);
 	}
+	for (int i = 0; i < desc->natts; i++)
+		plan->json_order[i] = i;
+	qsort_arg(plan->json_order, desc->natts, sizeof(int), compare_names, plan->columns);
 	MemoryContextSwitchTo(old_context);
 	bms_free(key_columns);
 }

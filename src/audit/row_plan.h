@@ -49,6 +49,7 @@ typedef struct PlanColumn
 	Oid			type;			/* domains resolved */
 	FmgrInfo	function;		/* send or output function */
 	bool		has_function;
+	bool		is_key;			/* one of the readable keys, which row_key holds */
 	const char *name;
 	int			name_len;
 	const char *image_prefix;	/* what stands before its values in the image */
@@ -67,8 +68,8 @@ typedef struct RowPlan
 	int			relation_len;
 	int			natts;
 	PlanColumn *columns;		/* by attnum - 1 */
-	int			key_count;
-	AttrNumber *keys;			/* readable primary key columns */
+	int		   *json_order;		/* all of them, in the order that jsonb has its keys in */
+	int			key_count;		/* readable primary key columns */
 } RowPlan;
 
 extern void row_plan_init(void);

@@ -12,19 +12,16 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tupconvert.h"
 #include "access/xact.h"
-#include "catalog/index.h"
-#include "catalog/indexing.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "nodes/execnodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/xid8.h"
@@ -35,6 +32,7 @@
 #include "utils/uuid.h"
 
 #include "audit/event_table.h"
+#include "audit/table_writer.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/errors.h"
@@ -65,6 +63,18 @@ static TupleDesc root_desc = NULL;
 static Oid	root_relid = InvalidOid;
 static Oid	kind_type = InvalidOid;
 
+/*
+ * The partition that was written last, and its range: opening the root and
+ * searching it took as long as the row. Forgotten when the root changes.
+ */
+static struct
+{
+	Oid			partition;
+	TimestampTz from;
+	TimestampTz to;
+	bool		same_order;		/* its columns are in the order of root_desc */
+}			route;
+
 /* Slots for writing, with root_desc, made as they are needed */
 static TupleTableSlot *slots[BUFFER_EVENTS];
 static int	slots_made = 0;
@@ -89,6 +99,8 @@ tag_datum(const uint8 *tag, char *space)
 static void
 forget_root(Datum arg, Oid relid)
 {
+	if (!OidIsValid(relid) || relid == root_relid || relid == route.partition)
+		route.partition = InvalidOid;
 	if (!OidIsValid(relid) || relid == root_relid)
 		root_relid = InvalidOid;
 }
@@ -98,6 +110,7 @@ void
 store_init(void)
 {
 	catalog_watch_relations(forget_root);
+	table_writer_init();
 }
 
 /* Learn the column order, unless it is known */
@@ -188,17 +201,30 @@ store_append(const AuditEvent *event)
 	buffer_bytes += entry->tuple->t_len;
 }
 
-/* Find the partition of a point in time */
-static Oid
-partition_of(Relation root, TimestampTz recorded_at)
+/* Return a bound of a range, or what stands for an infinite one */
+static TimestampTz
+bound_time(PartitionBoundInfo bounds, int at, TimestampTz infinite)
 {
+	if (at < 0 || at >= bounds->ndatums ||
+		bounds->kind[at][0] != PARTITION_RANGE_DATUM_VALUE)
+		return infinite;
+	return DatumGetTimestampTz(bounds->datums[at][0]);
+}
+
+/* Find the partition of a point in time, and from when to when it is the right one */
+static Oid
+find_route(TimestampTz recorded_at)
+{
+	Relation	root = table_open(catalog_relation("audit_event"), RowExclusiveLock);
 	PartitionKey key = RelationGetPartitionKey(root);
 	PartitionDesc desc = RelationGetPartitionDesc(root, false);
 	PartitionBoundInfo bounds = desc->boundinfo;
 	Datum		value = TimestampTzGetDatum(recorded_at);
 	bool		equal;
 	int			index = -1;
+	Oid			found;
 
+	route.same_order = false;
 	if (bounds != NULL)
 	{
 		int			offset = partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
@@ -207,38 +233,46 @@ partition_of(Relation root, TimestampTz recorded_at)
 		index = bounds->indexes[offset + 1];
 		if (index < 0)
 			index = bounds->default_index;
+		route.from = bound_time(bounds, offset, DT_NOBEGIN);
+		route.to = bound_time(bounds, offset + 1, DT_NOEND);
 	}
 	if (index < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_AUDIT_UNAVAILABLE),
 				 errmsg("the audit trail has no partition for the current time"),
 				 errhint("Call hub.ensure_audit_partitions(), or restore partition hub.audit_event_default.")));
-	return desc->oids[index];
+	found = desc->oids[index];
+	route.partition = found;
+
+	/* with the lock on the root, nobody takes the partition away before it is locked itself */
+	LockRelationOid(found, RowExclusiveLock);
+	table_close(root, NoLock);
+	return found;
 }
 
-/* Add the rows of a partition to one of its indexes */
-static void
-insert_index_entries(Relation index, IndexInfo *info, Relation partition, TupleTableSlot **rows,
-					 int count)
+/* Tell whether the route that is known leads there */
+static bool
+route_leads(TimestampTz recorded_at)
 {
-	IndexUniqueCheck check = info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
-	Datum		values[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
+	return OidIsValid(route.partition) && recorded_at >= route.from && recorded_at < route.to;
+}
 
-	if (!info->ii_ReadyForInserts)
-		return;
-	if (info->ii_Expressions != NIL || info->ii_Predicate != NIL || info->ii_ExclusionOps != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("index \"%s\" on the audit trail is not a plain one",
-						RelationGetRelationName(index)),
-				 errhint("Drop the index; the audit trail takes indexes on columns only.")));
+/* Open the partition of a point in time, locked for writing */
+static Relation
+open_partition(TimestampTz recorded_at)
+{
+	Relation	partition;
 
-	for (int row = 0; row < count; row++)
+	if (route_leads(recorded_at))
 	{
-		FormIndexDatum(info, rows[row], NULL, values, nulls);
-		index_insert(index, values, nulls, &rows[row]->tts_tid, partition, check, false, info);
+		/* the lock brings word of a partition that was detached before */
+		partition = try_relation_open(route.partition, RowExclusiveLock);
+		if (partition != NULL && route_leads(recorded_at))
+			return partition;
+		if (partition != NULL)
+			relation_close(partition, RowExclusiveLock);
 	}
+	return table_open(find_route(recorded_at), NoLock);
 }
 
 /* Put events into slots in the column order of root_desc */
@@ -266,33 +300,39 @@ fill_slots_mapped(TupleTableSlot **rows, BufferedEvent *events, int count, Relat
 	}
 }
 
-/* Write events that all belong to one partition */
-static void
-write_batch(Oid partition_oid, BufferedEvent *events, int count)
+/* Tell whether a partition takes events in the column order of root_desc */
+static bool
+same_order(Relation partition)
 {
-	Relation	partition = table_open(partition_oid, RowExclusiveLock);
-	TupleConversionMap *map = convert_tuples_by_name(root_desc, RelationGetDescr(partition));
-	ResultRelInfo *indexes = CatalogOpenIndexes(partition);
+	TupleConversionMap *map;
+
+	if (route.same_order && route.partition == RelationGetRelid(partition))
+		return true;
+	map = convert_tuples_by_name(root_desc, RelationGetDescr(partition));
+	route.same_order = map == NULL && route.partition == RelationGetRelid(partition);
+	return map == NULL;
+}
+
+/* Write events that all belong to one partition, which is open */
+static void
+write_batch(Relation partition, BufferedEvent *events, int count)
+{
+	bool		same = same_order(partition);
 	TupleTableSlot **rows = palloc(sizeof(TupleTableSlot *) * count);
 
-	if (map == NULL)
+	if (same)
 		fill_slots(rows, events, count);
 	else
-		fill_slots_mapped(rows, events, count, partition, map);
-	heap_multi_insert(partition, rows, count, GetCurrentCommandId(true), 0, NULL);
-	for (int i = 0; i < indexes->ri_NumIndices; i++)
-		insert_index_entries(indexes->ri_IndexRelationDescs[i], indexes->ri_IndexRelationInfo[i],
-							 partition, rows, count);
-
+		fill_slots_mapped(rows, events, count, partition,
+						  convert_tuples_by_name(root_desc, RelationGetDescr(partition)));
+	table_writer_insert(partition, rows, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (map == NULL)
+		if (same)
 			ExecClearTuple(rows[i]);
 		else
 			ExecDropSingleTupleTableSlot(rows[i]);
 	}
-	CatalogCloseIndexes(indexes);
-	table_close(partition, NoLock);
 }
 
 /* Forget the tail of the buffer */
@@ -324,7 +364,6 @@ store_flush(void)
 	int			first = buffer_used;
 	MemoryContext work_context;
 	MemoryContext old_context;
-	Relation	root;
 
 	if (buffer_used == 0 || writing)
 		return;
@@ -338,18 +377,17 @@ store_flush(void)
 	work_context = AllocSetContextCreate(CurrentMemoryContext, "customer_hub audit write",
 										 ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(work_context);
-	root = table_open(catalog_relation("audit_event"), RowExclusiveLock);
 	for (int start = first; start < buffer_used;)
 	{
-		Oid			partition = partition_of(root, buffer[start].recorded_at);
+		Relation	partition = open_partition(buffer[start].recorded_at);
 		int			end = start + 1;
 
-		while (end < buffer_used && partition_of(root, buffer[end].recorded_at) == partition)
+		while (end < buffer_used && route_leads(buffer[end].recorded_at))
 			end++;
 		write_batch(partition, buffer + start, end - start);
+		table_close(partition, NoLock);
 		start = end;
 	}
-	table_close(root, NoLock);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(work_context);
 	truncate_buffer(first);

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "audit/event_table.h"
+#include "audit/table_writer.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/errors.h"
@@ -380,7 +381,7 @@ write_transaction(void)
 	const AuditActor *actor = &progress.actor;
 	Oid			relid = catalog_relation_if_exists("audit_transaction");
 	Relation	relation;
-	HeapTuple	tuple;
+	TupleTableSlot *slot;
 	Datum		values[TRANSACTION_COLUMNS];
 	bool		nulls[TRANSACTION_COLUMNS] = {false};
 	NameData	role;
@@ -418,9 +419,12 @@ write_transaction(void)
 	values[TRANSACTION_DIGEST] = PointerGetDatum(digest);
 
 	relation = table_open(relid, RowExclusiveLock);
-	tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
-	CatalogTupleInsert(relation, tuple);
-	heap_freetuple(tuple);
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
+	memcpy(slot->tts_values, values, sizeof(values));
+	memcpy(slot->tts_isnull, nulls, sizeof(nulls));
+	ExecStoreVirtualTuple(slot);
+	table_writer_insert(relation, &slot, 1);
+	ExecDropSingleTupleTableSlot(slot);
 	table_close(relation, NoLock);
 }
 

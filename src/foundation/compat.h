@@ -166,4 +166,14 @@
 #define COMPAT_F_EMIT_MESSAGE_BYTEA F_PG_LOGICAL_EMIT_MESSAGE_BOOL_TEXT_BYTEA
 #endif
 
+/*
+ * PG 17 lets an index access method keep state between inserts, to be released
+ * after the last (upstream c1ec02be1d).
+ */
+#if PG17_GE
+#define compat_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define compat_index_insert_cleanup(index, info) ((void) 0)
+#endif
+
 #endif							/* CUSTOMER_HUB_COMPAT_H */

@@ -2,7 +2,7 @@
 -- there is a secret the raw bytes count, typed addresses link nobody, and late receipts undo nothing.
 BEGIN;
 \i test/fixtures/desk.sql
-SELECT plan(15);
+SELECT plan(18);
 SELECT hub.add_business_line('Chairs') AS chairs \gset
 CREATE ROLE chairs LOGIN;
 SELECT hub.add_member('chairs', 'hub_connector', 'chairs', '{DE,FR}', ARRAY[:chairs]) \g /dev/null
@@ -54,6 +54,21 @@ SELECT is(status, 'new', 'it is read') FROM hub.ingest(:whatsapp, receipt('49155
 SELECT is(status, 'new', 'and delivered, as is heard later') FROM hub.ingest(:whatsapp, receipt('4915550000001', 'wamid.out', 'delivered', 1767225710));
 SET SESSION AUTHORIZATION annika;
 SELECT is((SELECT delivery FROM crm.message WHERE message_id = :'reply'), 'read', 'it stays read');
+
+-- what is not an answer goes out with consent only
+SET SESSION AUTHORIZATION annika;
+SELECT hub.queue_reply(:'conversation', 'Ten per cent off!') AS offer \gset
+SELECT hub.queue_reply(:'conversation', 'Twenty per cent off!') AS better_offer \gset
+RESET SESSION AUTHORIZATION;
+UPDATE crm.outbox SET purpose = 'marketing' WHERE state = 'queued';
+UPDATE crm.outbox SET queued_at = now() + interval '1 minute' WHERE message_id = :'better_offer';
+SET SESSION AUTHORIZATION conny;
+SELECT is((SELECT count(*) FROM hub.claim_outbox(:whatsapp, 1)), 0::bigint, 'an offer is not handed out without consent');
+RESET SESSION AUTHORIZATION;
+SELECT is((SELECT state FROM crm.outbox WHERE message_id = :'offer'), 'refused', 'but refused for good');
+SELECT hub.record_consent(:'mara', 'marketing', 'form 3') \g /dev/null
+SET SESSION AUTHORIZATION conny;
+SELECT is((SELECT message_id FROM hub.claim_outbox(:whatsapp)), :'better_offer', 'one that is due after the consent is');
 
 -- an answer to somebody else's message does not join that conversation
 SET SESSION AUTHORIZATION conny;

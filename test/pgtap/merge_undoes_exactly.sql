@@ -1,7 +1,7 @@
 -- A merge moves one pointer; undone, every row of the customer model is what it was.
 BEGIN;
 \i test/fixtures/desk.sql
-SELECT plan(25);
+SELECT plan(26);
 -- all of schema crm but the log of merges, as text: sealed values, so that a value sealed anew would show
 CREATE FUNCTION public.everything() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -47,6 +47,7 @@ SET SESSION AUTHORIZATION conny;
 SELECT is(customer_id, :'juno', 'a message to a merged customer keeps its customer') FROM hub.ingest(:telegram, telegram(77, 2, 'later'));
 SET SESSION AUTHORIZATION annika;
 SELECT is((SELECT count(*) FROM hub.timeline(:'mara')), 3::bigint, 'and is in the timeline of the person');
+SELECT throws_ok(format('SELECT hub.unmerge(%s - 1)', :merge), 'CH604', NULL, 'the number of a merge that was undone does not undo the next');
 SELECT hub.unmerge(:merge) \g /dev/null
 SELECT is((SELECT count(*) FROM hub.timeline(:'juno')), 2::bigint, 'and goes back with it');
 SELECT is((SELECT count(*) FROM hub.timeline(:'mara')), 1::bigint, 'to the last row');

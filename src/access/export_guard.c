@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "commands/defrem.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -29,15 +30,19 @@
 #include "access/protect.h"
 #include "foundation/compat.h"
 #include "foundation/errors.h"
+#include "foundation/settings.h"
 #include "identity/identity.h"
 #include "types/disclosure.h"
+
+#define EXPLAIN_ANALYZE "EXPLAIN ANALYZE"
 
 /* A statement that sends rows, from its start to its end */
 typedef struct GuardedRun
 {
 	QueryDesc  *query;
-	bool		touched;		/* reads a governed relation, itself or in a query inside it */
+	Oid			touched;		/* governed relation that it reads, itself or in a query inside it */
 	uint64		sent;
+	uint64		kept;			/* rows that queries inside it have put into what is the member's own */
 	struct GuardedRun *outer;	/* the one that this runs inside of, while it runs */
 	struct GuardedRun *next;
 } GuardedRun;
@@ -171,6 +176,12 @@ refuse_copy(const char *what, Oid relid)
 	char	   *name = relation_name(relid);
 
 	access_record_attempt(what, relid);
+	if (strcmp(what, EXPLAIN_ANALYZE) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_EXPORT_REFUSED),
+				 errmsg("%s is refused: it would count rows of governed relation \"%s\" that no policy shows",
+						what, name),
+				 errhint("EXPLAIN without ANALYZE shows the plan; customer_hub.allow_explain_analyze lets a superuser allow it for a session.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_CH_EXPORT_REFUSED),
 			 errmsg("%s is refused: it would copy rows of governed relation \"%s\"", what, name),
@@ -209,7 +220,7 @@ drop_run(const QueryDesc *query)
 
 /* Remember a statement that may send rows */
 static void
-add_run(QueryDesc *query, bool touched)
+add_run(QueryDesc *query, Oid touched)
 {
 	GuardedRun *run = MemoryContextAllocZero(TopTransactionContext, sizeof(GuardedRun));
 
@@ -218,6 +229,8 @@ add_run(QueryDesc *query, bool touched)
 	run->next = runs;
 	runs = run;
 }
+
+static void check_ceiling(uint64 rows);
 
 /* Executor start: refuse copies, and note which statements read governed relations */
 void
@@ -236,19 +249,25 @@ export_guard_executor_start(QueryDesc *query, int eflags)
 		return;
 
 	relid = governed_in_plan(plan);
-	if (OidIsValid(relid))
+	if (!OidIsValid(relid))
+	{
+		/* nor may a function that a query calls for each row keep more of them than it could send */
+		if (current_run != NULL && OidIsValid(current_run->touched) && private_target(plan) != NULL)
+			check_ceiling(++current_run->kept);
+	}
+	else
 	{
 		if (refused_utility != NULL)
 			refuse_copy(refused_utility, relid);
 		if ((target = private_target(plan)) != NULL)
 			refuse_copy(target, relid);
 		for (GuardedRun *run = current_run; run != NULL; run = run->outer)
-			run->touched = true;
+			run->touched = relid;
 	}
 
 	/* what the engine reads for a member counts where it hands it on */
 	if ((plan->commandType == CMD_SELECT || plan->hasReturning) && !superuser())
-		add_run(query, OidIsValid(relid));
+		add_run(query, relid);
 }
 
 /* Executor end: the statement sends nothing any more */
@@ -278,7 +297,7 @@ refuse_above_ceiling(const char *what, int64 ceiling)
 
 /* Refuse rows beyond the ceiling of the current member */
 static void
-check_ceiling(const GuardedRun *run)
+check_ceiling(uint64 rows)
 {
 	const Identity *identity = identity_current();
 	int64		ceiling;
@@ -286,7 +305,7 @@ check_ceiling(const GuardedRun *run)
 	if (identity == NULL)
 		return;
 	ceiling = export_limit_of(identity)->max_rows;
-	if (run->sent > ceiling)
+	if (rows > ceiling)
 		refuse_above_ceiling("rows", ceiling);
 }
 
@@ -329,8 +348,8 @@ guard_receive_slot(TupleTableSlot *slot, DestReceiver *self)
 	bool		go_on;
 
 	guard->run->sent++;
-	if (guard->run->touched && guard->run->sent > 1)
-		check_ceiling(guard->run);
+	if (OidIsValid(guard->run->touched) && guard->run->sent > 1)
+		check_ceiling(guard->run->sent);
 	saved_sending = disclosure_set_sending(true);
 	go_on = guard->inner->receiveSlot(slot, guard->inner);
 	disclosure_set_sending(saved_sending);
@@ -409,11 +428,11 @@ export_guard_count_run(QueryDesc *query, const GuardScope *scope)
 	if (scope->original != NULL || exporting)
 		return;
 	run = find_run(query);
-	if (run == NULL || !run->touched)
+	if (run == NULL || !OidIsValid(run->touched))
 		return;
 	run->sent += query->estate->es_processed;
 	if (run->sent > 1)
-		check_ceiling(run);
+		check_ceiling(run->sent);
 }
 
 /* Executor run is over, on error too */
@@ -445,7 +464,17 @@ refused_by_guard(Node *parsetree)
 		case T_ExplainStmt:
 			{
 				Node	   *query = ((ExplainStmt *) parsetree)->query;
+				ListCell   *cell;
 
+				/* rows removed by a policy are rows of somebody else's */
+				foreach(cell, ((ExplainStmt *) parsetree)->options)
+				{
+					DefElem    *option = lfirst_node(DefElem, cell);
+
+					if (strcmp(option->defname, "analyze") == 0 && defGetBoolean(option) &&
+						!settings_allow_explain_analyze())
+						return EXPLAIN_ANALYZE;
+				}
 				if (IsA(query, Query) && ((Query *) query)->commandType == CMD_UTILITY)
 					return refused_by_guard(((Query *) query)->utilityStmt);
 				return NULL;
@@ -455,12 +484,86 @@ refused_by_guard(Node *parsetree)
 	}
 }
 
+/* Would a relation that a statement makes be a temporary one? */
+static bool
+is_temporary(RangeVar *range)
+{
+	return range != NULL && (range->relpersistence == RELPERSISTENCE_TEMP ||
+							 isTempNamespace(RangeVarGetCreationNamespace(range)));
+}
+
+/* Would an object that a statement makes stand in the schema of temporary objects? */
+static bool
+is_temporary_name(List *name)
+{
+	char	   *object;
+
+	return isTempNamespace(QualifiedNameGetCreationNamespace(name, &object));
+}
+
+/* Does a statement make a temporary object that stays after its transaction? */
+static bool
+leaves_temporary_object(Node *parsetree)
+{
+	switch (nodeTag(parsetree))
+	{
+		case T_CreateStmt:
+			return ((CreateStmt *) parsetree)->oncommit != ONCOMMIT_DROP &&
+				is_temporary(((CreateStmt *) parsetree)->relation);
+		case T_CreateTableAsStmt:
+			return ((CreateTableAsStmt *) parsetree)->into->onCommit != ONCOMMIT_DROP &&
+				is_temporary(((CreateTableAsStmt *) parsetree)->into->rel);
+		case T_ViewStmt:
+			return is_temporary(((ViewStmt *) parsetree)->view);
+		case T_CreateSeqStmt:
+			return is_temporary(((CreateSeqStmt *) parsetree)->sequence);
+		case T_CompositeTypeStmt:
+			return is_temporary(((CompositeTypeStmt *) parsetree)->typevar);
+		case T_CreateFunctionStmt:
+			return is_temporary_name(((CreateFunctionStmt *) parsetree)->funcname);
+		case T_DefineStmt:
+			return is_temporary_name(((DefineStmt *) parsetree)->defnames);
+		case T_CreateDomainStmt:
+			return is_temporary_name(((CreateDomainStmt *) parsetree)->domainname);
+		case T_CreateEnumStmt:
+			return is_temporary_name(((CreateEnumStmt *) parsetree)->typeName);
+		case T_CreateRangeStmt:
+			return is_temporary_name(((CreateRangeStmt *) parsetree)->typeName);
+		default:
+			return false;
+	}
+}
+
+/*
+ * Refuse temporary objects that outlive a token's identity: the next one on this
+ * connection would find them before its own tables, or call them.
+ */
+static void
+check_temporary_objects(Node *parsetree)
+{
+	const Identity *identity;
+
+	if (!identity_present() || superuser() || !leaves_temporary_object(parsetree))
+		return;
+	identity = identity_current();
+	if (identity == NULL || !identity->by_token)
+		return;
+	if (access_record_denied != NULL)
+		access_record_denied("{\"attempt\": \"temporary_object\"}");
+	ereport(ERROR,
+			(errcode(ERRCODE_CH_NOT_PERMITTED),
+			 errmsg("permission denied to create a temporary object that outlives the identity"),
+			 errhint("The next transaction of this connection may be another member's. CREATE TEMP TABLE ... ON COMMIT DROP ends with this one.")));
+}
+
 /* Before a utility statement: from here on a copy is refused where it reads */
 const char *
 export_guard_before_utility(Node *parsetree)
 {
 	const char *saved = refused_utility;
 	const char *what;
+
+	check_temporary_objects(parsetree);
 
 	/* what the engine does for a member is its own affair */
 	if (saved != NULL || !identity_present() || (what = refused_by_guard(parsetree)) == NULL ||

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "tcop/tcopprot.h"
 #include "utils/elog.h"
 
@@ -143,6 +144,13 @@ redact_log(ErrorData *edata)
 
 	if (writing || !edata->output_to_server)
 		return false;
+	/* the postmaster quotes the statement of a process that crashed, and cannot know whose it was */
+	if (!IsUnderPostmaster && MyProcPid == PostmasterPid && settings_redact_log() && edata->detail != NULL &&
+		edata->message_id != NULL && strncmp(edata->message_id, "%s (PID %d) ", 12) == 0)
+	{
+		edata->detail = NULL;
+		return false;
+	}
 	/* the message may be about a statement that is no longer the current one */
 	if (!((held || identity_present()) && settings_redact_log()) &&
 		!carries_token(debug_query_string) && !carries_token(edata->message) && !carries_token(edata->detail))

@@ -46,6 +46,12 @@ static bool redact_log = true;
  */
 static int	key_cache_size = 32 * 1024;
 
+/*
+ * EXPLAIN ANALYZE counts the rows that a policy removed, which tells about rows
+ * of others. On for a session, it lets a DBA tune what a member runs.
+ */
+static bool allow_explain_analyze = false;
+
 /* How many databases of one server can have an audit worker at a time. */
 static int	audit_databases = 8;
 
@@ -138,6 +144,15 @@ settings_init(void)
 							GUC_UNIT_KB,
 							NULL, NULL, NULL);
 
+	DefineCustomBoolVariable("customer_hub.allow_explain_analyze",
+							 "Lets members run EXPLAIN ANALYZE on governed relations.",
+							 "It counts rows that no policy shows them.",
+							 &allow_explain_analyze,
+							 false,
+							 PGC_SUSET,
+							 0,
+							 NULL, NULL, NULL);
+
 	DefineCustomIntVariable("customer_hub.audit_databases",
 							"Number of databases of this server that can have an audit worker.",
 							NULL,
@@ -217,6 +232,13 @@ int
 settings_key_cache_size(void)
 {
 	return key_cache_size;
+}
+
+/* Tell whether members may run EXPLAIN ANALYZE on governed relations */
+bool
+settings_allow_explain_analyze(void)
+{
+	return allow_explain_analyze;
 }
 
 /* Return how many databases can have an audit worker */

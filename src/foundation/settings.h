@@ -12,6 +12,7 @@ extern int	settings_token_max_lifetime(void);
 extern int	settings_token_clock_skew(void);
 extern bool settings_redact_log(void);
 extern int	settings_key_cache_size(void);
+extern bool settings_allow_explain_analyze(void);
 extern int	settings_audit_databases(void);
 extern int	settings_reveal_ring_size(void);
 extern int	settings_seal_interval(void);

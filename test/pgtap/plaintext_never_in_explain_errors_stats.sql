@@ -73,6 +73,7 @@ $$;
 GRANT USAGE ON SCHEMA public TO sam;
 GRANT CREATE ON SCHEMA public TO sam;
 
+SET customer_hub.allow_explain_analyze = on;
 SET SESSION AUTHORIZATION sam;
 SELECT name AS seen FROM person LIMIT 1 \gset
 SELECT is(:'seen'::text, 'Secretive Person', 'the member reads the value');

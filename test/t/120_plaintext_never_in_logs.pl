@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 use HubCluster;
 
 my $node = HubCluster->new('main', conf => <<'CONF');
@@ -50,33 +51,50 @@ SELECT hub.govern('shop.person', 'person_id', 'region');
 GRANT SELECT, INSERT, UPDATE ON shop.person TO hub_agent;
 SQL
 
-# Every value below contains this word; none may be in any log
-my $word = 'Mirabelle';
+# Every value below contains a word. That of what runs with redaction is in no log; that of the same statements
+# without it shows what there would be.
+my ($bare, $word) = ('Quetsche', 'Mirabelle');
 
-my @statements = (
-	"INSERT INTO shop.person (region, name, email) VALUES ('DE', '$word 1', 'mirabelle.1\@example.com')",
-	"INSERT INTO shop.person (region, name, email) VALUES ('DE', '$word 1', 'mirabelle.2\@example.com')",
-	"INSERT INTO shop.person (region, name, age) VALUES ('DE', '$word 3', 300)",
-	"INSERT INTO shop.person (region, name) VALUES ('FR', '$word 4')",
-	"INSERT INTO shop.person (region, email) VALUES ('DE', '$word is no address')",
-	"SELECT * FROM shop.person WHERE email = 'mirabelle.1\@example.com'",
-	"SELECT * FROM shop.person WHERE email = 'mirabelle.1\@example.com' /* $word */ ORDER BY 1 LIMIT 'x'",
-	"SELECT '$word'::int",
-	"SELECT to_date('$word', 'YYYY')",
-	"SELEKT '$word'",
-	"SELECT $word FROM shop.person",
-	"DO \$\$ BEGIN RAISE WARNING '$word %', 'Pflaume'; RAISE EXCEPTION '$word' USING DETAIL = '$word', HINT = '$word'; END \$\$",
-	"DO \$\$ DECLARE n text := '$word'; BEGIN PERFORM name FROM shop.person WHERE name = n; PERFORM n::int; END \$\$",
-	"PREPARE p(text) AS SELECT count(*) FROM shop.person WHERE name = \$1",
-	"EXECUTE p('$word 1')",
-	"COPY shop.person (name) FROM STDIN;\n$word\n\\.\n",
-	"SET force_parallel_mode = on", "SET debug_parallel_query = on",
-	"SELECT ('$word' || length(name))::int FROM shop.person",
-	"SET search_path = '$word'",
-	"SET work_mem = '$word'",
-	"LISTEN \"$word\"; NOTIFY \"$word\", '$word'");
+sub statements_with
+{
+	my ($word) = @_;
+	my $low = lc $word;
+	return (
+		"INSERT INTO shop.person (region, name, email) VALUES ('DE', '$word 1', '$low.1\@example.com')",
+		"INSERT INTO shop.person (region, name, email) VALUES ('DE', '$word 1', '$low.2\@example.com')",
+		"INSERT INTO shop.person (region, name, age) VALUES ('DE', '$word 3', 300)",
+		"INSERT INTO shop.person (region, name) VALUES ('FR', '$word 4')",
+		"INSERT INTO shop.person (region, email) VALUES ('DE', '$word is no address')",
+		"SELECT * FROM shop.person WHERE email = '$low.1\@example.com'",
+		"SELECT * FROM shop.person WHERE email = '$low.1\@example.com' /* $word */ ORDER BY 1 LIMIT 'x'",
+		"SELECT '$word'::int",
+		"SELECT to_date('$word', 'YYYY')",
+		"SELEKT '$word'",
+		"SELECT $word FROM shop.person",
+		"DO \$\$ BEGIN RAISE WARNING '$word %', 'Pflaume'; RAISE EXCEPTION '$word' USING DETAIL = '$word', HINT = '$word'; END \$\$",
+		"DO \$\$ DECLARE n text := '$word'; BEGIN PERFORM name FROM shop.person WHERE name = n; PERFORM n::int; END \$\$",
+		"PREPARE p(text) AS SELECT count(*) FROM shop.person WHERE name = \$1",
+		"EXECUTE p('$word 1')",
+		"COPY shop.person (name) FROM STDIN;\n$word\n\\.\n",
+		"SET force_parallel_mode = on", "SET debug_parallel_query = on",
+		"SELECT ('$word' || length(name))::int FROM shop.person",
+		"SET search_path = '$word'",
+		"SET work_mem = '$word'",
+		"LISTEN \"$word\"; NOTIFY \"$word\", '$word'");
+}
 
+my @statements = statements_with($word);
 my ($out, $err);
+
+$node->safe_psql('postgres', 'ALTER SYSTEM SET customer_hub.redact_log = off');
+$node->reload;
+$node->psql('hub', join(";\n", statements_with($bare)) . ';',
+	stdout => \$out, stderr => \$err, on_error_stop => 0, extra_params => [ '-U', 'anna' ]);
+$node->psql('hub', "BEGIN;\nSELECT hub.authenticate('$token');\n$_;\nSELECT '$bare after';\nROLLBACK;\n",
+	stdout => \$out, stderr => \$err, on_error_stop => 0, extra_params => [ '-U', 'pooled' ])
+	for statements_with($bare);
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET customer_hub.redact_log');
+$node->reload;
 
 # a login of the member's own
 $node->psql('hub', join(";\n", @statements) . ';',
@@ -116,7 +134,21 @@ for my $statement (
 	$node->psql('hub', $statement, stdout => \$out, stderr => \$err, on_error_stop => 0, extra_params => [ '-U', 'stranger' ]);
 }
 
-$node->stop;
+# a process that crashes: the postmaster says what it was running
+my $crash = IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, '-U', 'anna', '-d', 'hub',
+		'-c', "SELECT pg_backend_pid(), '$word', pg_sleep(180)" ], '>', \my $ignored, '2>', \my $lost);
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(180)%' AND usename = 'anna'")
+	or die 'the statement does not run';
+my $victim = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(180)%' AND usename = 'anna'");
+kill 'SEGV', $victim;
+$crash->finish;
+# clusters of the test framework end when that happens
+for (1 .. 600)
+{
+	last unless -e $node->data_dir . '/postmaster.pid';
+	usleep(100_000);
+}
+$node->_update_pid(0);
 
 my $logs = '';
 my $directory = $node->data_dir . '/log';
@@ -124,7 +156,14 @@ opendir my $handle, $directory or die "$directory: $!";
 $logs .= slurp_file("$directory/$_") for grep { -f "$directory/$_" } readdir $handle;
 closedir $handle;
 
-unlike($logs, qr/$word|Pflaume/i, 'no log has a statement, a parameter or a value');
+my $before = () = $logs =~ /^.*$bare.*$/img;
+my $after = () = $logs =~ /^.*$word.*$/img;
+note("lines with plaintext: $before before, $after after");
+cmp_ok($before, '>', 100, 'without redaction the logs have statements, parameters and values');
+is($after, 0, 'with it they have none');
+unlike($logs, qr/Failed process was running/, 'nor the statement of a process that crashed');
+like($logs, qr/was terminated by signal 11/, 'although it did');
+unlike($logs =~ s/Pflaume.*$bare|$bare.*Pflaume//gr, qr/$word/i, 'no log has a statement, a parameter or a value');
 unlike($logs, qr/eyJ/, 'no log has a token');
 like($logs, qr/23505: duplicate key value violates unique constraint/, 'the logs do have what happened');
 like($logs, qr/22P02: invalid input syntax for type/, 'with its SQLSTATE');

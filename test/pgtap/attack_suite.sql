@@ -46,7 +46,7 @@ SELECT person_id AS own FROM shop.person WHERE region = 'DE' AND owner_id = :zoe
 
 -- from here on as the back end: a connection of its own, each line sent by itself
 \c - pooled
-SELECT plan(140);
+SELECT plan(142);
 \set ON_ERROR_ROLLBACK on
 \set ON_ERROR_STOP off
 \set VERBOSITY sqlstate
@@ -162,7 +162,8 @@ SELECT throws_ok('SELECT email::text::hub.encrypted_email(''public'') FROM shop.
 SELECT throws_ok('UPDATE shop.person SET name = email::text', NULL, NULL, 'a copy into a column that is revealed');
 SELECT throws_ok('UPDATE shop.person SET name = wish', NULL, NULL, 'of the same type');
 SELECT throws_ok('SELECT hub.encrypted_email_send(email) FROM shop.person', '42501', NULL, 'the binary output function');
-SELECT throws_ok('SELECT hub.equality_tag(email) FROM shop.person', '42501', NULL, 'the tag that look-ups go by');
+SELECT hub.equality_tag(email) AS x FROM shop.person LIMIT 1 \gset
+SELECT is(:'x'::text, '[restricted]', 'the tag that look-ups go by');
 SELECT throws_ok('SELECT FROM shop.person WHERE wish = ''Mirabelle jam''', 'CH103', NULL, 'a look-up where there is none');
 SELECT lo_from_bytea(0, convert_to(string_agg(email::text || wish::text, ''), 'UTF8')) AS object FROM (SELECT * FROM shop.person LIMIT 5) p \gset
 SELECT ok(convert_from(lo_get(:object), 'UTF8') NOT ILIKE '%mirabelle%', 'a large object keeps masks');
@@ -282,7 +283,7 @@ CREATE FUNCTION pg_temp.cheap(hub.region) RETURNS bool LANGUAGE plpgsql COST 0.0
 SELECT 'cheap', count(*) FROM shop.person WHERE pg_temp.cheap(region);
 CREATE TEMP TABLE kept (person_id uuid);
 CREATE FUNCTION pg_temp.keep(uuid) RETURNS bool LANGUAGE plpgsql AS 'BEGIN INSERT INTO pg_temp.kept VALUES ($1); RETURN true; END';
-SELECT count(*) FROM shop.person, generate_series(1, 4) WHERE pg_temp.keep(person_id);
+SELECT count(pg_temp.keep(person_id)) FROM shop.person, generate_series(1, 4);
 SELECT 'kept', count(*) FROM kept;
 CREATE FUNCTION pg_temp.shout(text, text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''shouted %'', $2; END';
 CREATE AGGREGATE pg_temp.shout(text) (SFUNC = pg_temp.shout, STYPE = text);
@@ -297,7 +298,7 @@ $$, false) AS script \gset
 SELECT ok(:'anna' LIKE '%shadowed|0%', 'functions that shadow those of the policies change nothing');
 SELECT ok(:'anna' LIKE '%seen DE%cheap|5%' AND :'anna' NOT LIKE '%seen FR%', 'a function that costs nothing is called for no hidden row');
 SELECT ok(:'anna' LIKE '%would send more than 15 rows%kept|0%', 'a function that keeps each row it is called for is refused');
-SELECT ok(:'anna' LIKE '%shouted %' AND :'anna' NOT ILIKE '%shouted mirabelle%', 'an aggregate that raises what it is given is given masks');
+SELECT ok(:'anna' LIKE '%message redacted (SQLSTATE P0001)%' AND :'anna' NOT ILIKE '%shouted mirabelle%', 'an aggregate that raises what it is given gets its error without values');
 SELECT ok(:'anna' LIKE '%guessed|5%', 'and so is a domain that tests it');
 SELECT ok(:'anna' LIKE '%barrier|0%', 'a view of one''s own shows what oneself may see');
 SELECT * FROM finish();

@@ -44,6 +44,8 @@ ROOM_SQL = \
 	src/access/govern.sql \
 	src/access/approval.sql \
 	src/access/export.sql \
+	src/access/column_rewrite.sql \
+	src/access/column_rewrite_steps.sql \
 	src/access/posture.sql \
 	src/audit/audit.sql \
 	src/audit/reveal.sql \

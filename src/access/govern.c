@@ -40,8 +40,8 @@ PG_FUNCTION_INFO_V1(hub_refuse_truncate);
  * Run one statement of the engine as the owner of the extension. Returns its
  * first column as text in the caller's context, or NULL.
  */
-static char *
-run_engine(const char *statement, int nargs, Oid *types, Datum *values, const char *nulls)
+char *
+govern_run_engine(const char *statement, int nargs, Oid *types, Datum *values, const char *nulls)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	char	   *volatile result = NULL;
@@ -70,13 +70,10 @@ run_engine(const char *statement, int nargs, Oid *types, Datum *values, const ch
 	return result;
 }
 
-/* Run one statement on a relation as its owner, in a restricted context; returns the rows it touched */
-static uint64
-run_as_owner(Oid relid, const char *statement)
+/* Become the owner of a relation, in a restricted context; returns who it was before */
+void
+govern_become_owner(Oid relid, int flags, Oid *user, int *sec_context)
 {
-	volatile uint64 rows = 0;
-	Oid			user;
-	int			sec_context;
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner;
 
@@ -85,8 +82,19 @@ run_as_owner(Oid relid, const char *statement)
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 
-	GetUserIdAndSecContext(&user, &sec_context);
-	SetUserIdAndSecContext(owner, sec_context | SECURITY_RESTRICTED_OPERATION);
+	GetUserIdAndSecContext(user, sec_context);
+	SetUserIdAndSecContext(owner, *sec_context | SECURITY_RESTRICTED_OPERATION | flags);
+}
+
+/* Run one statement on a relation as its owner, in a restricted context; returns the rows it touched */
+static uint64
+run_as_owner(Oid relid, const char *statement)
+{
+	volatile uint64 rows = 0;
+	Oid			user;
+	int			sec_context;
+
+	govern_become_owner(relid, 0, &user, &sec_context);
 	PG_TRY();
 	{
 		SPI_connect();
@@ -112,8 +120,9 @@ caller_is_hub_admin(void)
 	return identity != NULL && identity->base_role == HUB_ROLE_ADMIN;
 }
 
-static Oid
-relation_argument(FunctionCallInfo fcinfo, int number)
+/* Return a relation that an argument names; raises when there is none */
+Oid
+govern_relation_argument(FunctionCallInfo fcinfo, int number)
 {
 	Oid			relid = PG_GETARG_OID(number);
 
@@ -125,8 +134,8 @@ relation_argument(FunctionCallInfo fcinfo, int number)
 }
 
 /* Refuse unless the caller owns the relation */
-static void
-require_owner(Oid relid)
+void
+govern_require_owner(Oid relid)
 {
 	if (!compat_owns_relation(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
@@ -139,7 +148,7 @@ bind_rows(Oid relid)
 {
 	Oid			types[] = {REGCLASSOID};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
-	char	   *statement = run_engine("SELECT hub.binding_statement($1)", 1, types, values, NULL);
+	char	   *statement = govern_run_engine("SELECT hub.binding_statement($1)", 1, types, values, NULL);
 	uint64		rows;
 
 	if (statement == NULL)
@@ -165,18 +174,18 @@ hub_govern(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("hub.govern needs a relation and its subject column"),
 				 errhint("The subject column is the uuid or bigint column that says whose data a row holds.")));
-	relid = relation_argument(fcinfo, 0);
-	require_owner(relid);
+	relid = govern_relation_argument(fcinfo, 0);
+	govern_require_owner(relid);
 
 	for (int i = 0; i < 6; i++)
 	{
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
-	run_engine("SELECT hub.govern_structure($1, $2, $3, $4, $5, $6)", 6, types, values, nulls);
+	govern_run_engine("SELECT hub.govern_structure($1, $2, $3, $4, $5, $6)", 6, types, values, nulls);
 	CommandCounterIncrement();
 	bind_rows(relid);
-	run_engine("SELECT hub.govern_rows($1)", 1, types, values, NULL);
+	govern_run_engine("SELECT hub.govern_rows($1)", 1, types, values, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -186,7 +195,7 @@ hub_ungovern(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {REGCLASSOID, BOOLOID};
 	Datum		values[2];
-	Oid			relid = relation_argument(fcinfo, 0);
+	Oid			relid = govern_relation_argument(fcinfo, 0);
 
 	if (!superuser() && !caller_is_hub_admin())
 		ereport(ERROR,
@@ -195,7 +204,7 @@ hub_ungovern(PG_FUNCTION_ARGS)
 				 errhint("Only a superuser, or a hub administrator with an approval of the action \"ungovern\", may do so.")));
 	values[0] = ObjectIdGetDatum(relid);
 	values[1] = BoolGetDatum(!superuser());
-	run_engine("SELECT hub.ungovern_structure($1, $2)", 2, types, values, NULL);
+	govern_run_engine("SELECT hub.ungovern_structure($1, $2)", 2, types, values, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -205,13 +214,13 @@ hub_classify(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {REGCLASSOID, NAMEOID, TEXTOID};
 	Datum		values[3];
-	Oid			relid = relation_argument(fcinfo, 0);
+	Oid			relid = govern_relation_argument(fcinfo, 0);
 
 	if (!caller_is_hub_admin())
-		require_owner(relid);
+		govern_require_owner(relid);
 	for (int i = 0; i < 3; i++)
 		values[i] = PG_GETARG_DATUM(i);
-	run_engine("SELECT hub.classify_column($1, $2, $3)", 3, types, values, NULL);
+	govern_run_engine("SELECT hub.classify_column($1, $2, $3)", 3, types, values, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -224,7 +233,7 @@ govern_partition(Oid relid)
 
 	CommandCounterIncrement();
 	bind_rows(relid);
-	run_engine("SELECT hub.govern_rows($1)", 1, types, values, NULL);
+	govern_run_engine("SELECT hub.govern_rows($1)", 1, types, values, NULL);
 }
 
 /* Follow the renaming of a column in the registry */
@@ -239,7 +248,7 @@ govern_column_renamed(Oid relid, const char *old_name, const char *new_name)
 	};
 
 	CommandCounterIncrement();
-	run_engine("SELECT hub.rename_governed_column($1, $2, $3)", 3, types, values, NULL);
+	govern_run_engine("SELECT hub.rename_governed_column($1, $2, $3)", 3, types, values, NULL);
 }
 
 /* Does the current user act under an identity that behaves like this default role? */

@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "access/column_rewrite.h"
 #include "access/governed.h"
 #include "foundation/catalog.h"
 #include "foundation/errors.h"
@@ -222,6 +223,20 @@ read_columns(GovernedRelation *governed, Relation relation, MemoryContext contex
 		governed->columns[i].family = family;
 		if (attribute->atttypmod > 0)
 			governed->columns[i].class_id = attribute->atttypmod;
+	}
+
+	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &relation->trigdesc->triggers[i];
+
+		if (strncmp(trigger->tgname, COLUMN_REWRITE_TRIGGER, strlen(COLUMN_REWRITE_TRIGGER)) == 0 &&
+			trigger->tgnargs == 2)
+		{
+			AttrNumber	attnum = get_attnum(governed->relid, trigger->tgargs[1]);
+
+			if (attnum > 0)
+				governed->columns[attnum - 1].copy = true;
+		}
 	}
 
 	table = table_open(classification_table, AccessShareLock);

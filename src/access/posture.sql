@@ -47,6 +47,7 @@ AS $$
 		'What it writes into encrypted columns is not bound to the data subject; give it a name that sorts before zz_hub_seal.'
 	FROM hub.governed_relations() r JOIN pg_trigger t ON t.tgrelid = r.relation
 	WHERE t.tgname > 'zz_hub_seal' AND t.tgtype & 3 = 3 AND NOT t.tgisinternal
+		AND t.tgfoid <> 'hub.copy_column'::regproc
 
 	UNION ALL
 	SELECT 'high', r.relation::text, format('row policy %s_%s is missing', m.role, m.command),
@@ -148,6 +149,36 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.posture_of_columns() IS 'Part of hub.posture(): columns of governed relations';
 
+CREATE FUNCTION hub.posture_of_tables(
+	OUT severity pg_catalog.text, OUT object pg_catalog.text, OUT finding pg_catalog.text, OUT hint pg_catalog.text
+) RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'medium', c.oid::regclass::text,
+		format('encrypted columns of a table that is not governed: %s', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)),
+		format('SELECT hub.govern(%L, …): until then its values belong to nobody, so no erasure reaches them, and neither row policies nor the audit apply.',
+			c.oid::regclass)
+	FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	WHERE hub.is_encrypted_type(a.atttypid) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+		AND c.relnamespace <> 'hub'::regnamespace
+		AND NOT EXISTS (SELECT FROM hub.governed g WHERE g.relation = c.oid)
+	GROUP BY c.oid
+	UNION ALL
+	SELECT 'low', r.relation::text, format('column %s is being rewritten since %s', quote_ident(r.column_name), r.started_at::date),
+		'Call the procedure that began it again, or hub.cancel_column_rewrite(); hub.column_rewrite_progress shows how far it is.'
+	FROM hub.column_rewrite r WHERE r.finished_at IS NULL
+	UNION ALL
+	SELECT 'medium', r.relation::text,
+		format('files still hold what column %s was before it was encrypted', string_agg(DISTINCT quote_ident(r.column_name), ', ')),
+		format('VACUUM FULL %s, or pg_repack; WAL and backups from before hold it until they are gone.', r.relation)
+	FROM hub.column_rewrite r
+	WHERE r.status = 'done' AND EXISTS (
+		SELECT FROM jsonb_each_text(r.residue) f
+		WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = f.key::oid AND pg_relation_filenode(c.oid) = f.value::oid))
+	GROUP BY r.relation
+$$;
+COMMENT ON FUNCTION hub.posture_of_tables() IS 'Part of hub.posture(): encrypted columns outside governed relations, and what their encryption left behind';
+
 CREATE FUNCTION hub.posture_of_views(
 	OUT severity pg_catalog.text, OUT object pg_catalog.text, OUT finding pg_catalog.text, OUT hint pg_catalog.text
 ) RETURNS SETOF pg_catalog.record
@@ -236,6 +267,7 @@ AS $$
 	FROM (
 		SELECT * FROM hub.posture_of_relations()
 		UNION ALL SELECT * FROM hub.posture_of_columns()
+		UNION ALL SELECT * FROM hub.posture_of_tables()
 		UNION ALL SELECT * FROM hub.posture_of_views()
 		UNION ALL SELECT * FROM hub.posture_of_roles()
 		UNION ALL

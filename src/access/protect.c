@@ -55,6 +55,23 @@ protect_leave_engine(void)
 	engine_depth--;
 }
 
+/* Protect as usual while code of others runs inside the engine; returns what protect_resume() takes */
+int
+protect_suspend_engine(void)
+{
+	int			depth = engine_depth;
+
+	engine_depth = 0;
+	return depth;
+}
+
+/* End what protect_suspend_engine() began */
+void
+protect_resume_engine(int depth)
+{
+	engine_depth = depth;
+}
+
 /* Tell whether the engine is at work */
 bool
 protect_in_engine(void)

@@ -17,6 +17,10 @@ extern void protect_enter_engine(void);
 extern void protect_leave_engine(void);
 extern bool protect_in_engine(void);
 
+/* Protect as usual while code of others runs inside the engine */
+extern int	protect_suspend_engine(void);
+extern void protect_resume_engine(int depth);
+
 /* hooks, dispatched by hub/ */
 extern void protect_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 								  int sub_id, void *arg);

@@ -14,6 +14,7 @@
 
 #include "access/governed.h"
 #include "access/region_use.h"
+#include "access/seal.h"
 #include "foundation/errors.h"
 #include "keyring/keyring.h"
 #include "types/encrypted.h"
@@ -22,9 +23,9 @@
 PG_FUNCTION_INFO_V1(hub_seal_row);
 
 /* Return the data subject of a row; raises CH302 when it has none */
-static void
-row_subject(const GovernedRelation *governed, Relation relation, HeapTuple tuple,
-			pg_uuid_t *subject)
+void
+seal_row_subject(const GovernedRelation *governed, Relation relation, HeapTuple tuple,
+				 pg_uuid_t *subject)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(tuple, governed->subject, RelationGetDescr(relation), &isnull);
@@ -98,7 +99,7 @@ hub_seal_row(PG_FUNCTION_ARGS)
 	column_count = governed->natts;
 	governed_columns = palloc(column_count * sizeof(GovernedColumn));
 	memcpy(governed_columns, governed->columns, column_count * sizeof(GovernedColumn));
-	row_subject(governed, relation, new_tuple, &subject);
+	seal_row_subject(governed, relation, new_tuple, &subject);
 	note_region(governed, relation, new_tuple);
 	if (old_tuple == NULL && keyring_subject_is_erased(&subject))
 		ereport(ERROR,

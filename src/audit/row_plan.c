@@ -241,7 +241,8 @@ fill_plan(RowPlan *plan, Relation relation, const GovernedRelation *governed,
 		bool		readable_key = is_key && is_readable_key(attribute->atttypid);
 		ColumnUse	use;
 
-		if (attribute->attisdropped)
+		/* what a copy holds is recorded as the value of its source */
+		if (attribute->attisdropped || (governed && governed->columns[i].copy))
 			continue;
 		if (is_secret(NameStr(attribute->attname), secret, secret_count))
 			use = COLUMN_NAMED;

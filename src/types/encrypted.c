@@ -131,6 +131,59 @@ give_class(struct varlena *value, uint16 class_id)
 }
 
 /*
+ * Seal a plain value, fresh without a type modifier.
+ *
+ * Returns NULL when it is not valid for the type; *reason says why.
+ */
+static struct varlena *
+seal_plain(EnvelopeFamily family, const char *text, Size len, int32 typmod,
+		   const pg_uuid_t *subject, const char **reason)
+{
+	const char *stored;
+	char	   *normalized = NULL;
+	Size		stored_len;
+	uint8		tag[ENVELOPE_TAG_BYTES];
+	bool		searchable = typmod < 0 || data_class_searchable((uint16) typmod);
+	struct varlena *sealed;
+
+	if (family == ENVELOPE_TEXT)
+	{
+		/* stored as it came: no copy to make, and none to clear away */
+		stored = text;
+		stored_len = len;
+	}
+	else
+		stored = normalized = family_normalize(family, text, len, &stored_len, reason);
+	if (stored == NULL)
+		return NULL;
+	if (searchable)
+		family_tag(family, stored, stored_len, tag);
+	if (typmod < 0)
+		sealed = envelope_seal_fresh(family, 0, tag, stored, stored_len);
+	else
+		sealed = envelope_seal(family, 0, (uint16) typmod, subject, searchable ? tag : NULL,
+							   stored, stored_len);
+	if (normalized != NULL)
+	{
+		memory_zero(normalized, stored_len);
+		pfree(normalized);
+	}
+	return sealed;
+}
+
+/*
+ * Seal a plain value, whatever it looks like: tokens and masks are text here.
+ *
+ * Returns NULL when it is not valid for the type; *reason says why.
+ */
+struct varlena *
+encrypted_seal_plain(EnvelopeFamily family, const char *text, Size len, uint16 class_id,
+					 const pg_uuid_t *subject, const char **reason)
+{
+	return seal_plain(family, text, len, class_id, subject, reason);
+}
+
+/*
  * Seal what the caller wrote.
  *
  * With a type modifier the value gets its class at once; without one it is
@@ -140,9 +193,6 @@ static struct varlena *
 seal_input(EnvelopeFamily family, const char *text, Size len, int32 typmod)
 {
 	const char *reason = NULL;
-	Size		stored_len;
-	const char *stored;
-	char	   *normalized = NULL;
 	uint8		tag[ENVELOPE_TAG_BYTES];
 	struct varlena *sealed;
 
@@ -168,38 +218,12 @@ seal_input(EnvelopeFamily family, const char *text, Size len, int32 typmod)
 		return envelope_seal_fresh(family, ENVELOPE_FLAG_PRINTED, tag, text, len);
 	}
 
-	if (family == ENVELOPE_TEXT)
-	{
-		/* stored as it came: no copy to make, and none to clear away */
-		stored = text;
-		stored_len = len;
-	}
-	else
-		stored = normalized = family_normalize(family, text, len, &stored_len, &reason);
-	if (stored == NULL)
+	sealed = seal_plain(family, text, len, typmod, NULL, &reason);
+	if (sealed == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 				 errmsg("invalid input for type %s", family_name(family)),
 				 errdetail("%s", reason)));
-	if (typmod < 0)
-	{
-		family_tag(family, stored, stored_len, tag);
-		sealed = envelope_seal_fresh(family, 0, tag, stored, stored_len);
-	}
-	else
-	{
-		bool		searchable = data_class_searchable((uint16) typmod);
-
-		if (searchable)
-			family_tag(family, stored, stored_len, tag);
-		sealed = envelope_seal(family, 0, (uint16) typmod, NULL,
-							   searchable ? tag : NULL, stored, stored_len);
-	}
-	if (normalized != NULL)
-	{
-		memory_zero(normalized, stored_len);
-		pfree(normalized);
-	}
 	return sealed;
 }
 
@@ -578,4 +602,32 @@ encrypted_without_tag(struct varlena *value)
 						 &view.subject, NULL, plaintext, len);
 	memory_free_secret(plaintext, len);
 	return copy;
+}
+
+/* Does a sealed value hold what a plain one would be sealed to? */
+bool
+encrypted_holds_plain(const struct varlena *value, const char *text, Size len)
+{
+	EnvelopeView view;
+	const char *reason;
+	char	   *stored;
+	Size		stored_len;
+	char	   *plaintext;
+	Size		plaintext_len;
+	bool		same;
+
+	envelope_view(value, &view);
+	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
+		return false;
+	stored = family_normalize(view.family, text, len, &stored_len, &reason);
+	if (stored == NULL)
+		return false;
+	plaintext = envelope_open(value, &plaintext_len);
+	same = plaintext != NULL && plaintext_len == stored_len &&
+		memcmp(plaintext, stored, stored_len) == 0;
+	if (plaintext != NULL)
+		memory_free_secret(plaintext, plaintext_len);
+	memory_zero(stored, stored_len);
+	pfree(stored);
+	return same;
 }

@@ -18,6 +18,17 @@ extern void encrypted_init(void);
 extern bool encrypted_type_family(Oid type_oid, EnvelopeFamily *family);
 
 /*
+ * Seal a plain value, whatever it looks like: tokens and masks are text here.
+ * Returns NULL when it is not valid for the type; *reason says why.
+ */
+extern struct varlena *encrypted_seal_plain(EnvelopeFamily family, const char *text, Size len,
+											uint16 class_id, const pg_uuid_t *subject,
+											const char **reason);
+
+/* Does a sealed value hold what this plain one would be sealed to? */
+extern bool encrypted_holds_plain(const struct varlena *value, const char *text, Size len);
+
+/*
  * Bind a value to its data subject and class, as the sealing trigger does.
  *
  * old_value is the stored value of the same row and column, or NULL. Returns

@@ -19,7 +19,7 @@ UNION ALL
 SELECT 'PUBLIC may ' || lower(a.privilege_type) || ' ' || c.oid::regclass
 FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.relnamespace = 'hub'::regnamespace AND a.grantee = 0
-  AND c.oid::regclass::text NOT IN ('hub.data_class', 'hub.hub_role')
+  AND c.oid::regclass::text NOT IN ('hub.data_class', 'hub.hub_role', 'hub.column_rewrite_progress')
 ORDER BY 1
 SQL
 )

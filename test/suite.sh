@@ -119,7 +119,7 @@ test_tap() {
     where=$work/out/t/$1
     as_server mkdir -p "$where"
     TESTDIR=$where TESTLOGDIR=$where/log TESTDATADIR=$where/data \
-        PG_REGRESS=$pgxs_tests/regress/pg_regress \
+        PG_REGRESS=$pgxs_tests/regress/pg_regress PG_CONFIG=$pg_config \
         as_server prove --verbose -I "$pgxs_tests/perl" -I test/t "test/t/$1.pl"
 }
 

@@ -44,7 +44,7 @@ invalid_sealed_value(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_CH_SEALED_VALUE_INVALID),
 			 errmsg("sealed value is damaged or was altered"),
-			 errhint("It was not made by this hub's keyring, or was changed since. Nothing of it is shown.")));
+			 errhint("It was not made by this hub's keyring, was changed since, or the key of its data subject is missing from hub.subject_key. Nothing of it is shown.")));
 }
 
 /* Read the parts of a sealed value without opening it */
@@ -262,11 +262,9 @@ opening_key(const EnvelopeView *view, uint64 **mark)
 		return service_key(SERVICE_KEY_UNBOUND);
 	}
 	key = subject_key_find(&view->subject, &state, mark);
+	/* whether the subject or the key's row was altered, nobody can tell */
 	if (key == NULL && state != SUBJECT_ERASED)
-		ereport(ERROR,
-				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
-				 errmsg("the key of a data subject is missing from hub.subject_key"),
-				 errhint("Restore hub.subject_key from a backup.")));
+		invalid_sealed_value();
 	return key;
 }
 

@@ -176,4 +176,11 @@
 #define compat_index_insert_cleanup(index, info) ((void) 0)
 #endif
 
+/* PG 16 let ranges be made with soft errors (upstream d9f7f5d32f). */
+#if PG16_GE
+#define compat_make_range(typcache, lower, upper) make_range(typcache, lower, upper, false, NULL)
+#else
+#define compat_make_range(typcache, lower, upper) make_range(typcache, lower, upper, false)
+#endif
+
 #endif							/* CUSTOMER_HUB_COMPAT_H */

@@ -6,10 +6,15 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
 #include "utils/lsyscache.h"
+#include "utils/rangetypes.h"
 
+#include "foundation/compat.h"
 #include "foundation/memory.h"
 #include "types/disclosure.h"
 #include "types/encrypted.h"
@@ -18,6 +23,10 @@
 PG_FUNCTION_INFO_V1(hub_email_domain);
 PG_FUNCTION_INFO_V1(hub_phone_region);
 PG_FUNCTION_INFO_V1(hub_year_of);
+PG_FUNCTION_INFO_V1(hub_age_band);
+
+/* Narrower bands come close to the year of birth and, day after day, to the day */
+#define MIN_AGE_BAND 5
 
 /* Open a value whose part may be shown, or return NULL */
 static char *
@@ -81,4 +90,51 @@ hub_year_of(PG_FUNCTION_ARGS)
 	year = atoi(date);
 	memory_free_secret(date, len);
 	PG_RETURN_INT32(year);
+}
+
+/* Return the age in whole years that a date of birth gives today; negative before birth */
+static int
+age_today(const char *birth)
+{
+	int			year;
+	int			month;
+	int			day;
+	int			this_year;
+	int			this_month;
+	int			this_day;
+
+	if (sscanf(birth, "%4d-%2d-%2d", &year, &month, &day) != 3)
+		return -1;
+	j2date(GetSQLCurrentDate() + POSTGRES_EPOCH_JDATE, &this_year, &this_month, &this_day);
+	return this_year - year -
+		(this_month < month || (this_month == month && this_day < day) ? 1 : 0);
+}
+
+/* Return the band of ages that an encrypted date of birth lies in today */
+Datum
+hub_age_band(PG_FUNCTION_ARGS)
+{
+	int			width = PG_GETARG_INT32(1);
+	Size		len;
+	char	   *birth;
+	int			age;
+	RangeBound	lower = {0};
+	RangeBound	upper = {0};
+
+	if (width < MIN_AGE_BAND || width > 150)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an age band must be %d to 150 years wide", MIN_AGE_BAND)));
+	birth = open_for_part(PG_GETARG_VARLENA_PP(0), &len);
+	if (birth == NULL)
+		PG_RETURN_NULL();
+	age = age_today(birth);
+	memory_free_secret(birth, len);
+	if (age < 0)
+		PG_RETURN_NULL();
+	lower.val = Int32GetDatum(age - age % width);
+	lower.inclusive = true;
+	lower.lower = true;
+	upper.val = Int32GetDatum(age - age % width + width);
+	PG_RETURN_RANGE_P(compat_make_range(range_get_typcache(fcinfo, INT4RANGEOID), &lower, &upper));
 }

@@ -78,6 +78,7 @@ has_headers() {
     [ -x "$1" ] && [ -e "$("$1" --pgxs)" ] && [ -x "$("$1" --bindir)/postgres" ]
 }
 
+has_libpq() { [ -e "$("$pg_config" --includedir)/libpq-fe.h" ] || [ -e /usr/include/postgresql/libpq-fe.h ]; }
 has_sodium() { echo '#include <sodium.h>' | cc -E -; }
 has_extension() { [ -e "$sharedir/extension/$1.control" ]; }
 
@@ -131,6 +132,12 @@ install_packages() {
         need libtap-parser-sourcehandler-pgtap-perl command -v pg_prove
         need libipc-run-perl perl -MIPC::Run -e 1
         need python3 command -v python3
+        need libpq-dev has_libpq
+        need python3-psycopg /usr/bin/python3 -c 'import psycopg'
+        need python3-psycopg2 /usr/bin/python3 -c 'import psycopg2'
+        need python3-sqlalchemy /usr/bin/python3 -c 'import sqlalchemy'
+        # without npm, the packaged node-postgres
+        command -v npm >/dev/null || need node-pg node -e 'require("/usr/share/nodejs/pg")'
         # where the browser is no Debian package, the test that renders a report says so
         ! grep -qs '^ID=debian' /etc/os-release || need chromium command -v chromium
         ;;

@@ -41,9 +41,12 @@ wait_for_server() {
     done
 }
 
-# report STATUS KIND/NAME OUTPUT: print and note how a test ended
+# report STATUS KIND/NAME OUTPUT: print and note how a test ended; 77 is for what cannot be tried here
 report() {
-    if [ "$1" -eq 0 ]; then
+    if [ "$1" -eq 77 ]; then
+        echo "ok   $2" >>"$results"
+        echo "ok      $2 # SKIP $(tail -n 1 "$3")"
+    elif [ "$1" -eq 0 ]; then
         echo "ok   $2" >>"$results"
         echo "ok      $2"
     else
@@ -114,6 +117,57 @@ test_demo() {
     return 1
 }
 
+# Fetch node-postgres of the pinned version, or take the packaged one where there is no npm
+node_modules() {
+    modules=/usr/share/nodejs
+    command -v npm >/dev/null || return 0
+    modules=$work/out/clients/node_postgres/node_modules
+    as_server cp -r test/clients/node_postgres "$work/out/clients/"
+    status=0
+    (
+        cd "$work/out/clients/node_postgres" || exit
+        as_server npm ci --no-audit --no-fund --ignore-scripts --cache "$work/out/clients/npm" --fetch-retries 1
+    ) >"$work/out/clients/npm.log" 2>&1 || status=$?
+    [ "$status" -eq 0 ] || cat "$work/out/clients/npm.log"
+    if grep -qE 'code (ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONN[A-Z]+|ERR_SOCKET_TIMEOUT|E[45][0-9][0-9])' "$work/out/clients/npm.log"; then
+        echo "node-postgres was not fetched: the npm registry is not reachable"
+        status=77
+    fi
+    return "$status"
+}
+
+# A client is a program in a language of its own, with two tokens to authenticate with
+test_client() {
+    name=$(basename "${1%.*}")
+    key=$work/out/clients/$name.pem
+    fresh_database "client_$name"
+    as_server sh test/fixtures/make_token.sh --new-key "$key"
+    psql -Xq -v ON_ERROR_STOP=1 -d "client_$name" -f test/fixtures/clients.sql \
+        -v public_key="$(as_server sh test/fixtures/make_token.sh --public-key "$key")"
+    export PGDATABASE="client_$name"
+    SALES_TOKEN=$(as_server sh test/fixtures/make_token.sh "$key" idp sally)
+    AGENT_TOKEN=$(as_server sh test/fixtures/make_token.sh "$key" idp anna)
+    export SALES_TOKEN AGENT_TOKEN
+    case $1 in
+    *.py)
+        # of the packages that run.sh installs, whatever other Python there is
+        as_server /usr/bin/python3 -I "$1"
+        ;;
+    *.js)
+        status=0
+        node_modules || status=$?
+        [ "$status" -eq 0 ] || return "$status"
+        echo "node-postgres $(NODE_PATH=$modules node -p 'require("pg/package.json").version')"
+        NODE_PATH=$modules as_server node "$1"
+        ;;
+    *.c)
+        as_server cc -Wall -Werror -I "$("$pg_config" --includedir)" -I /usr/include/postgresql \
+            -o "$work/out/clients/$name" "$1" -L "$("$pg_config" --libdir)" -lpq &&
+            as_server "$work/out/clients/$name"
+        ;;
+    esac
+}
+
 # A TAP test starts servers of its own
 test_tap() {
     where=$work/out/t/$1
@@ -167,6 +221,12 @@ server_tests() {
             in_server pgtap "$name" test_pgtap "$name"
         fi
     done
+    for file in test/clients/*.*; do
+        name=$(basename "${file%.*}")
+        if [ -e "$file" ] && selected "clients/$name"; then
+            in_server clients "$name" test_client "$file"
+        fi
+    done
     if selected demo/demo; then
         in_server demo demo test_demo
     fi
@@ -183,8 +243,8 @@ passed=$(grep -c '^ok ' "$results" || :)
 
 # Every file of tests must have run; only a filter may leave one out
 if [ -z "$selection" ]; then
-    there=$(find test/lint test/pgtap test/isolation/specs test/t sql \
-        -name '*.sh' -o -name '*.sql' -o -name '*.spec' -o -name '*.pl' 2>/dev/null | wc -l)
+    there=$(find test/lint test/pgtap test/isolation/specs test/t test/clients sql \
+        -name '*.sh' -o -name '*.sql' -o -name '*.spec' -o -name '*.pl' -o -name '*_client.*' 2>/dev/null | wc -l)
     if [ $((passed + failed)) -ne $((there + 1)) ]; then
         echo "There are $there files of tests, and the demo, but $((passed + failed)) tests were run." >"$work/out/run.log"
         report 1 run "$work/out/run.log"

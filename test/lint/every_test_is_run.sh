@@ -8,6 +8,7 @@ set -eu
     find test/t -mindepth 1 ! -path 'test/t/*.pl' ! -path 'test/t/HubCluster.pm'
     find test/isolation -mindepth 1 ! -path test/isolation/specs ! -path test/isolation/expected \
         ! -path 'test/isolation/specs/*.spec' ! -path 'test/isolation/expected/*.out'
+    find test/clients -mindepth 1 -maxdepth 1 -type f ! -name '*_client.py' ! -name '*_client.js' ! -name '*_client.c'
     find test/lint -mindepth 1 ! -path 'test/lint/*.sh' ! -path test/lint/README.md
     # a directory matches the patterns above too
     find sql expected test/pgtap test/isolation/specs test/isolation/expected test/t test/lint -mindepth 2

@@ -82,6 +82,7 @@ CREATE TABLE hub.approval_vote (
 	request_id bigint NOT NULL REFERENCES hub.approval_request,
 	member_id int NOT NULL,
 	login name NOT NULL,
+	by_token bool NOT NULL,
 	approved bool NOT NULL,
 	params_hash bytea NOT NULL,
 	comment text,
@@ -89,6 +90,7 @@ CREATE TABLE hub.approval_vote (
 	PRIMARY KEY (request_id, member_id)
 );
 COMMENT ON TABLE hub.approval_vote IS 'Votes on requests for approval, one per person';
+COMMENT ON COLUMN hub.approval_vote.by_token IS 'whether the voter came with a token, over a login that others share';
 COMMENT ON COLUMN hub.approval_vote.params_hash IS 'what the vote is for: it does not count for a request that was changed since';
 SELECT pg_catalog.pg_extension_config_dump('hub.approval_vote', '');
 
@@ -106,6 +108,26 @@ CREATE FUNCTION hub.approval_hash(action pg_catalog.text, params pg_catalog.json
 	LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$ SELECT sha256(convert_to(action || E'\n' || params::text, 'UTF8')) $$;
 COMMENT ON FUNCTION hub.approval_hash(text, jsonb) IS 'SHA-256 of a request: jsonb as text is canonical';
+
+-- One person may come in several ways: by a login of their own, by a token over a
+-- shared one, or as a second member who was given the same login.
+CREATE FUNCTION hub.own_logins(member_id pg_catalog.int4, login pg_catalog.name, by_token pg_catalog.bool) RETURNS pg_catalog.name[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_remove(ARRAY[(SELECT m.db_role FROM hub.member m WHERE m.member_id = $1), CASE WHEN NOT by_token THEN login END], NULL)
+$$;
+COMMENT ON FUNCTION hub.own_logins(int4, name, bool) IS 'Logins that belong to the person behind a request or vote alone; engine only';
+
+CREATE FUNCTION hub.same_person(
+	member_id pg_catalog.int4, login pg_catalog.name, by_token pg_catalog.bool,
+	other_member_id pg_catalog.int4, other_login pg_catalog.name, other_by_token pg_catalog.bool
+) RETURNS pg_catalog.bool
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(member_id = other_member_id, false)
+		OR hub.own_logins(member_id, login, by_token) && hub.own_logins(other_member_id, other_login, other_by_token)
+$$;
+COMMENT ON FUNCTION hub.same_person(int4, name, bool, int4, name, bool) IS 'Whether two of those who ask or vote are the same by member or by login; engine only';
 
 CREATE FUNCTION hub.note_approval(request hub.approval_request, step pg_catalog.text) RETURNS pg_catalog.void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -169,7 +191,7 @@ AS $$ SELECT role = ANY (policy.approver_roles) OR hub.base_role(role) = ANY (po
 COMMENT ON FUNCTION hub.is_approver(hub.approval_policy_effective, name) IS 'Whether a hub role may approve under a policy';
 
 -- Lock a request and check that the caller may vote on it now.
-CREATE FUNCTION hub.request_to_vote_on(request_id pg_catalog.int8, OUT request hub.approval_request, OUT voter pg_catalog.int4, OUT policy hub.approval_policy_effective)
+CREATE FUNCTION hub.request_to_vote_on(request_id pg_catalog.int8, OUT request hub.approval_request, OUT voter pg_catalog.int4, OUT by_token pg_catalog.bool, OUT policy hub.approval_policy_effective)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -181,6 +203,7 @@ BEGIN
 			USING ERRCODE = 'CH203', HINT = 'Log in as a member or call hub.authenticate() first.';
 	END IF;
 	voter := me.member_id;
+	by_token := me.expires_at IS NOT NULL;
 	SELECT r.* INTO request FROM hub.approval_request r WHERE r.id = request_id FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'request % does not exist', request_id
@@ -188,9 +211,8 @@ BEGIN
 	END IF;
 	SELECT p.* INTO policy FROM hub.approval_policy_effective p WHERE p.action = request.action;
 
-	-- one person may come in several ways: as a member, or by the login that asked
-	IF request.member_id = me.member_id
-		OR (request.login = session_user AND NOT (request.by_token AND me.expires_at IS NOT NULL))
+	IF hub.same_person(request.member_id, request.login, request.by_token,
+		me.member_id, session_user, me.expires_at IS NOT NULL)
 	THEN
 		PERFORM hub.deny('CH304', format('request %s cannot be decided by who made it', request_id),
 			'Another person has to; the requester can only call hub.withdraw_approval().',
@@ -208,11 +230,11 @@ BEGIN
 			format('The action "%s" is approved by somebody outside the requester''s teams.', request.action),
 			jsonb_build_object('attempt', 'approval', 'request', request_id, 'action', request.action));
 	END IF;
-	IF request.status <> 'pending' OR request.expires_at <= now() THEN
-		RAISE EXCEPTION 'request % is %', request_id, CASE request.status WHEN 'pending' THEN 'expired' ELSE request.status END
+	IF request.status NOT IN ('pending', 'approved') OR request.expires_at <= clock_timestamp() THEN
+		RAISE EXCEPTION 'request % is %', request_id, CASE WHEN request.status IN ('pending', 'approved') THEN 'expired' ELSE request.status END
 			USING ERRCODE = 'CH303', HINT = 'Only pending requests can be decided; a new one can be made with hub.request_approval().';
 	END IF;
-	IF request.params_hash <> hub.approval_hash(request.action, request.params) THEN
+	IF request.params_hash IS DISTINCT FROM hub.approval_hash(request.action, request.params) THEN
 		RAISE EXCEPTION 'request % was changed after it was made', request_id
 			USING ERRCODE = 'CH303', HINT = 'Have it made anew with hub.request_approval(), and look into who changed it.';
 	END IF;
@@ -220,26 +242,44 @@ END
 $$;
 COMMENT ON FUNCTION hub.request_to_vote_on(int8) IS 'Locks a request and checks that the caller may decide on it; engine only';
 
+-- Who has left or changed since, and what was changed since, does not count.
+CREATE FUNCTION hub.count_votes(request hub.approval_request, policy hub.approval_policy_effective) RETURNS pg_catalog.int4
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT count(*)::int
+	FROM hub.approval_vote v
+	JOIN hub.member m ON m.member_id = v.member_id
+	WHERE v.request_id = request.id AND v.approved AND m.active
+		AND v.params_hash = hub.approval_hash(request.action, request.params)
+		AND hub.is_approver(policy, m.role)
+		AND NOT hub.same_person(v.member_id, v.login, v.by_token, request.member_id, request.login, request.by_token)
+		AND (policy.same_team OR NOT EXISTS (
+			SELECT FROM hub.member r WHERE r.member_id = request.member_id AND r.teams && m.teams))
+$$;
+COMMENT ON FUNCTION hub.count_votes(hub.approval_request, hub.approval_policy_effective) IS 'Approvals of a request that count under a policy, for what it asks now; engine only';
+
 CREATE FUNCTION hub.approve(id pg_catalog.int8, comment pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.text
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	vote record;
 	request hub.approval_request;
-	votes int;
 BEGIN
 	SELECT * INTO vote FROM hub.request_to_vote_on(approve.id);
 	request := vote.request;
-	BEGIN
-		INSERT INTO hub.approval_vote (request_id, member_id, login, approved, params_hash, comment)
-		VALUES (request.id, vote.voter, session_user, true, request.params_hash, approve.comment);
-	EXCEPTION WHEN unique_violation THEN
+	IF request.status <> 'pending' THEN
+		RAISE EXCEPTION 'request % is %', request.id, request.status
+			USING ERRCODE = 'CH303', HINT = 'Only pending requests can be approved.';
+	END IF;
+	IF EXISTS (SELECT FROM hub.approval_vote v WHERE v.request_id = request.id
+		AND hub.same_person(v.member_id, v.login, v.by_token, vote.voter, session_user, vote.by_token))
+	THEN
 		RAISE EXCEPTION 'request % has your vote already', request.id
 			USING ERRCODE = 'CH304', HINT = 'It takes another person.';
-	END;
-	SELECT count(*) INTO votes FROM hub.approval_vote v
-	WHERE v.request_id = request.id AND v.approved AND v.params_hash = request.params_hash;
-	IF votes >= (vote.policy).approvals_needed THEN
+	END IF;
+	INSERT INTO hub.approval_vote (request_id, member_id, login, by_token, approved, params_hash, comment)
+	VALUES (request.id, vote.voter, session_user, vote.by_token, true, request.params_hash, approve.comment);
+	IF hub.count_votes(request, vote.policy) >= (vote.policy).approvals_needed THEN
 		UPDATE hub.approval_request r SET status = 'approved', decided_at = now() WHERE r.id = request.id;
 		PERFORM hub.prepare_export(request);
 		PERFORM hub.note_approval(request, 'approved');
@@ -260,15 +300,16 @@ DECLARE
 BEGIN
 	SELECT * INTO vote FROM hub.request_to_vote_on(reject.id);
 	request := vote.request;
-	INSERT INTO hub.approval_vote (request_id, member_id, login, approved, params_hash, comment)
-	VALUES (request.id, vote.voter, session_user, false, request.params_hash, reject.comment)
+	INSERT INTO hub.approval_vote (request_id, member_id, login, by_token, approved, params_hash, comment)
+	VALUES (request.id, vote.voter, session_user, vote.by_token, false, request.params_hash, reject.comment)
 	ON CONFLICT (request_id, member_id) DO UPDATE
 		SET approved = false, comment = excluded.comment, voted_at = now();
 	UPDATE hub.approval_request r SET status = 'rejected', decided_at = now() WHERE r.id = request.id;
+	PERFORM hub.drop_export_ticket(request);
 	PERFORM hub.note_approval(request, 'rejected');
 END
 $$;
-COMMENT ON FUNCTION hub.reject(int8, text) IS 'Rejects a request; one rejection ends it';
+COMMENT ON FUNCTION hub.reject(int8, text) IS 'Rejects a request, or takes back an approval that was not used; one rejection ends it';
 
 CREATE FUNCTION hub.withdraw_approval(id pg_catalog.int8) RETURNS pg_catalog.void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -291,9 +332,7 @@ BEGIN
 			USING ERRCODE = 'CH303', HINT = 'Only a request that is pending, or approved and not used, can be withdrawn.';
 	END IF;
 	UPDATE hub.approval_request r SET status = 'withdrawn', decided_at = now() WHERE r.id = request.id;
-	IF request.action = 'export' AND request.status = 'approved' THEN
-		EXECUTE format('DROP SEQUENCE hub.%I', 'export_ticket_' || request.id);
-	END IF;
+	PERFORM hub.drop_export_ticket(request);
 	PERFORM hub.note_approval(request, 'withdrawn');
 END
 $$;
@@ -303,15 +342,12 @@ CREATE FUNCTION hub.use_approval(request hub.approval_request) RETURNS pg_catalo
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	-- votes are for the hash: count those for what is to be done now
-	IF (SELECT count(*) FROM hub.approval_vote v
-		WHERE v.request_id = request.id AND v.approved
-			AND v.member_id IS DISTINCT FROM request.member_id
-			AND v.params_hash = hub.approval_hash(request.action, request.params))
-		< (SELECT p.approvals_needed FROM hub.approval_policy_effective p WHERE p.action = request.action)
+	-- without a policy there is nothing that would do
+	IF NOT EXISTS (SELECT FROM hub.approval_policy_effective p
+		WHERE p.action = request.action AND hub.count_votes(request, p) >= p.approvals_needed)
 	THEN
 		PERFORM hub.deny('CH303', format('request %s has not the votes it needs for what it asks now', request.id),
-			'It was changed after the vote, or the policy was. Have it made anew with hub.request_approval().',
+			'It was changed after the vote, or the policy or an approver was. Have it made anew with hub.request_approval().',
 			jsonb_build_object('attempt', 'use_approval', 'request', request.id, 'action', request.action));
 	END IF;
 	UPDATE hub.approval_request r SET status = 'used', used_at = now() WHERE r.id = request.id;
@@ -328,7 +364,7 @@ DECLARE
 BEGIN
 	SELECT r.* INTO request FROM hub.approval_request r
 	WHERE r.action = require_approval.action AND r.params = require_approval.params
-		AND r.status = 'approved' AND r.expires_at > now()
+		AND r.status = 'approved' AND r.expires_at > clock_timestamp()
 	ORDER BY r.id LIMIT 1 FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'the action "%" needs an approval', action
@@ -345,56 +381,132 @@ CREATE FUNCTION hub.open_approvals(
 	OUT request pg_catalog.int8, OUT action pg_catalog.text, OUT params pg_catalog.jsonb, OUT reason pg_catalog.text,
 	OUT requested_by pg_catalog.text, OUT requested_at pg_catalog.timestamptz, OUT expires_at pg_catalog.timestamptz,
 	OUT status pg_catalog.text, OUT approvals pg_catalog.int4, OUT approvals_needed pg_catalog.int4,
-	OUT mine pg_catalog.bool
+	OUT mine pg_catalog.bool, OUT may_decide pg_catalog.bool
 ) RETURNS SETOF pg_catalog.record
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT r.id, r.action, r.params, r.reason, coalesce(m.external_id, r.login), r.requested_at, r.expires_at, r.status,
-		(SELECT count(*)::int FROM hub.approval_vote v
-			WHERE v.request_id = r.id AND v.approved AND v.params_hash = r.params_hash),
-		p.approvals_needed,
-		CASE WHEN r.member_id IS NULL THEN r.login = session_user ELSE coalesce(r.member_id = me.member_id, false) END
+		hub.count_votes(r, p), p.approvals_needed,
+		hub.same_person(r.member_id, r.login, r.by_token, me.member_id, session_user, me.expires_at IS NOT NULL),
+		coalesce(hub.is_approver(p, me.role), false)
+			AND r.status = 'pending'
+			AND NOT hub.same_person(r.member_id, r.login, r.by_token, me.member_id, session_user, me.expires_at IS NOT NULL)
+			AND NOT EXISTS (SELECT FROM hub.approval_vote v WHERE v.request_id = r.id
+				AND hub.same_person(v.member_id, v.login, v.by_token, me.member_id, session_user, me.expires_at IS NOT NULL))
+			AND (p.same_team OR NOT EXISTS (SELECT FROM hub.member q WHERE q.member_id = r.member_id AND q.teams && me.teams))
 	FROM hub.approval_request r
 	JOIN hub.approval_policy_effective p ON p.action = r.action
 	LEFT JOIN hub.member m ON m.member_id = r.member_id
 	LEFT JOIN hub.whoami() me ON true
 	WHERE r.status IN ('pending', 'approved') AND r.expires_at > now()
-		AND (r.member_id = me.member_id
+		AND (hub.same_person(r.member_id, r.login, r.by_token, me.member_id, session_user, me.expires_at IS NOT NULL)
 			OR hub.is_approver(p, me.role)
 			OR hub.session_is_superuser())
 $$;
 COMMENT ON FUNCTION hub.open_approvals() IS 'Open requests that the caller made or may decide on';
 
 CREATE VIEW hub.approval_queue AS SELECT * FROM hub.open_approvals();
-COMMENT ON VIEW hub.approval_queue IS 'Requests for approval that are open: one''s own and those one may decide on';
+COMMENT ON VIEW hub.approval_queue IS 'Requests for approval that are open: one''s own, and those that one''s role decides on; may_decide says whether oneself can now';
 
 CREATE FUNCTION hub.set_approval_policy(
 	action pg_catalog.text, approvals_needed pg_catalog.int4, approver_roles pg_catalog.name[],
 	same_team pg_catalog.bool DEFAULT true, valid_for pg_catalog.interval DEFAULT '3 days'
 ) RETURNS pg_catalog.void
-	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 DECLARE
-	params jsonb := jsonb_build_object('approval_policy', action, 'approvals_needed', approvals_needed,
+	params jsonb := jsonb_build_object('action', action, 'approvals_needed', approvals_needed,
 		'approver_roles', approver_roles, 'same_team', same_team, 'valid_for', valid_for);
 BEGIN
 	PERFORM hub.require_admin('change approval policies');
 	PERFORM hub.base_role(r) FROM unnest(approver_roles) r;
+	-- an administrator alone may only make it harder
+	IF EXISTS (SELECT FROM hub.whoami()) AND EXISTS (
+		SELECT FROM hub.approval_policy_effective p
+		WHERE p.action = set_approval_policy.action
+			AND NOT (p.approvals_needed <= set_approval_policy.approvals_needed
+				AND p.approver_roles @> set_approval_policy.approver_roles
+				AND p.same_team >= set_approval_policy.same_team
+				AND p.valid_for >= set_approval_policy.valid_for))
+	THEN
+		PERFORM hub.require_approval('change_approval_policy', params);
+	END IF;
 	INSERT INTO hub.approval_policy AS p (action, approvals_needed, approver_roles, same_team, valid_for)
 	VALUES (action, approvals_needed, approver_roles, same_team, valid_for)
 	ON CONFLICT ON CONSTRAINT approval_policy_pkey DO UPDATE SET
 		approvals_needed = excluded.approvals_needed, approver_roles = excluded.approver_roles,
 		same_team = excluded.same_team, valid_for = excluded.valid_for;
-	PERFORM hub.record_event('config', NULL, params);
+	PERFORM hub.record_event('config', NULL, params || '{"setting": "approval_policy"}');
 END
 $$;
 COMMENT ON FUNCTION hub.set_approval_policy(text, int4, name[], bool, interval) IS
-'Says how many persons of which hub roles must approve an action, and for how long a request is good. For hub administrators; approvals that wait are held to the new rule.';
+'Says how many persons of which hub roles must approve an action, and for how long a request is good. For hub administrators; a member who makes it easier needs an approval of the action change_approval_policy with the same parameters. Requests that wait, approved or not, are held to the new rule.';
 
 -- programs neither ask nor decide: people do
 GRANT SELECT ON hub.approval_queue TO hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin;
 GRANT EXECUTE ON FUNCTION hub.open_approvals(), hub.request_approval(text, jsonb, text), hub.approve(int8, text),
 	hub.reject(int8, text), hub.withdraw_approval(int8)
+	TO hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin;
+-- The one way to carry out what was approved, for actions that are a function
+-- of their parameters. It runs with the rights of who calls it.
+CREATE FUNCTION hub.approved_statement(request pg_catalog.int8, OUT statement pg_catalog.text, OUT params pg_catalog.jsonb)
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	asked hub.approval_request;
+	mine bool;
+BEGIN
+	SELECT r.* INTO asked FROM hub.approval_request r WHERE r.id = request;
+	SELECT hub.same_person(asked.member_id, asked.login, asked.by_token, w.member_id, session_user, w.expires_at IS NOT NULL)
+	INTO mine FROM (SELECT) nobody LEFT JOIN hub.whoami() w ON true;
+	IF asked.id IS NULL OR NOT coalesce(mine, false) THEN
+		RAISE EXCEPTION 'request % is not yours', request
+			USING ERRCODE = 'CH205', HINT = 'Who made a request carries it out with hub.carry_out(); others call the function of the action, if they may.';
+	END IF;
+	IF asked.status <> 'approved' OR asked.expires_at <= clock_timestamp() THEN
+		RAISE EXCEPTION 'request % is %', request, CASE WHEN asked.status = 'approved' THEN 'expired' ELSE asked.status END
+			USING ERRCODE = 'CH303', HINT = 'Another person approves it with hub.approve().';
+	END IF;
+	params := asked.params;
+	statement := CASE asked.action
+		WHEN 'change_clearance' THEN 'SELECT hub.set_clearance(($1->>''role'')::name, $1->>''data_class'', $1->>''level'')'
+		WHEN 'change_retention' THEN 'SELECT hub.set_retention(target => $1->>''target'', purpose => $1->>''purpose'', jurisdiction => $1->>''jurisdiction'', keep => ($1->>''keep'')::interval, action => $1->>''action'', ground => $1->>''ground'')'
+		WHEN 'change_export_ceiling' THEN CASE WHEN params ? 'max_rows'
+			THEN 'SELECT hub.set_export_ceiling(($1->>''role'')::name, ($1->>''max_rows'')::int8)'
+			ELSE 'SELECT hub.set_reveal_quota(($1->>''role'')::name, ($1->>''reveals_per_day'')::int8)' END
+		WHEN 'change_approval_policy' THEN 'SELECT hub.set_approval_policy($1->>''action'', ($1->>''approvals_needed'')::int, ARRAY(SELECT r::name FROM jsonb_array_elements_text($1->''approver_roles'') r), ($1->>''same_team'')::bool, ($1->>''valid_for'')::interval)'
+		WHEN 'release_hold' THEN 'SELECT hub.release_hold(($1->>''hold'')::int8)'
+		WHEN 'merge_regions' THEN 'SELECT hub.merge_customers(($1->>''survivor'')::uuid, ($1->>''merged'')::uuid)'
+		WHEN 'ungovern' THEN 'SELECT hub.ungovern(($1->>''relation'')::regclass)'
+	END;
+	IF statement IS NULL THEN
+		RAISE EXCEPTION 'request % cannot be carried out this way', request
+			USING ERRCODE = 'CH303',
+				  HINT = CASE asked.action
+					WHEN 'export' THEN format('SELECT * FROM hub.export(%s);', request)
+					WHEN 'export_subject' THEN format('SELECT hub.export_subject(%s);', params->>'dsar')
+					WHEN 'erase' THEN format('CALL hub.run_erasure(%s);', params->>'plan')
+					ELSE 'Call the function of the action.' END;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hub.approved_statement(int8) IS 'Step of hub.carry_out(): what to run for an approved request of the caller''s own; its votes are checked when it runs';
+
+CREATE FUNCTION hub.carry_out(request pg_catalog.int8) RETURNS pg_catalog.text
+	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	this record;
+	result text;
+BEGIN
+	SELECT * INTO this FROM hub.approved_statement(request);
+	EXECUTE this.statement INTO result USING this.params;
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION hub.carry_out(int8) IS 'Carries out a request of one''s own that others have approved, with exactly its parameters and with the rights of the caller; returns what the function of the action returned. Exports and erasures have ways of their own, which the error names.';
+
+GRANT EXECUTE ON FUNCTION hub.carry_out(int8), hub.approved_statement(int8)
 	TO hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin;
 GRANT EXECUTE ON FUNCTION hub.set_approval_policy(text, int4, name[], bool, interval) TO hub_admin;
 GRANT EXECUTE ON FUNCTION hub.ungovern(regclass) TO hub_admin;

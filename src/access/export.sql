@@ -182,6 +182,17 @@ END
 $$;
 COMMENT ON FUNCTION hub.prepare_export(hub.approval_request) IS 'Makes the ticket of an approved export; engine only';
 
+CREATE FUNCTION hub.drop_export_ticket(request hub.approval_request) RETURNS pg_catalog.void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF request.action = 'export' AND request.status = 'approved' THEN
+		EXECUTE format('DROP SEQUENCE hub.%I', 'export_ticket_' || request.id);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hub.drop_export_ticket(hub.approval_request) IS 'Drops the ticket of an approved export that will not be run; engine only';
+
 CREATE FUNCTION hub.begin_export(request_id pg_catalog.int8, OUT query pg_catalog.text, OUT max_rows pg_catalog.int8)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -202,9 +213,9 @@ BEGIN
 	IF request.status = 'used' THEN
 		RAISE EXCEPTION 'export request % was used', request_id
 			USING ERRCODE = 'CH305', HINT = 'Each approval is for one export; ask for another one.';
-	ELSIF request.status <> 'approved' OR request.expires_at <= now() THEN
+	ELSIF request.status <> 'approved' OR request.expires_at <= clock_timestamp() THEN
 		RAISE EXCEPTION 'export request % is %', request_id,
-			CASE WHEN request.expires_at <= now() THEN 'expired' ELSE request.status END
+			CASE WHEN request.expires_at <= clock_timestamp() THEN 'expired' ELSE request.status END
 			USING ERRCODE = 'CH303', HINT = 'Another person approves it with hub.approve().';
 	END IF;
 	PERFORM hub.use_approval(request);

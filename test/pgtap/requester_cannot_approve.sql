@@ -6,7 +6,7 @@
 \set token_carla `sh test/fixtures/make_token.sh "$KEY" idp carla`
 \set token_dora `sh test/fixtures/make_token.sh "$KEY" idp dora`
 
-SELECT plan(26);
+SELECT plan(30);
 CREATE ROLE pooled LOGIN NOINHERIT;
 GRANT hub_agent, hub_compliance, hub_manager TO pooled;
 CREATE ROLE anna LOGIN;
@@ -26,7 +26,7 @@ SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH304', NULL, 'the
 SELECT throws_ok(format('SELECT hub.reject(%s)', :request), 'CH304', NULL, 'nor reject');
 SELECT is((SELECT count(*) FROM hub.approval_queue WHERE mine), 1::bigint, 'but sees the request in the queue');
 SELECT throws_ok('UPDATE hub.approval_request SET status = ''approved''', '42501', NULL, 'and cannot write to the table');
-SELECT throws_ok('INSERT INTO hub.approval_vote VALUES (1, 2, ''bert'', true, ''\x00'')', '42501', NULL, 'nor forge a vote');
+SELECT throws_ok('INSERT INTO hub.approval_vote VALUES (1, 2, ''bert'', true, true, ''\x00'')', '42501', NULL, 'nor forge a vote');
 SELECT throws_ok('SELECT hub.require_approval(''transfer'', ''{"n": 1}'')', '42501', NULL, 'nor use up an approval');
 
 -- the same person, by token over a login that others share
@@ -42,6 +42,25 @@ SELECT hub.deactivate_member(:carla) \g /dev/null
 SELECT hub.add_member('carla the second', 'hub_compliance', 'carla', '{DE}', '{1}', '{2}') AS carla2 \gset
 SET SESSION AUTHORIZATION carla;
 SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH304', NULL, 'nor under another name by the same login');
+
+-- the other way round: asked with a token over a shared login, approved by the login that was hers
+RESET SESSION AUTHORIZATION;
+CREATE ROLE eva LOGIN;
+SELECT hub.add_member('eva', 'hub_compliance', 'eva', '{DE}') AS eva \gset
+\set token_eva `sh test/fixtures/make_token.sh "$KEY" idp eva`
+SET SESSION AUTHORIZATION pooled;
+BEGIN;
+SELECT hub.authenticate(:'token_eva') \g /dev/null
+SELECT hub.request_approval('transfer', '{"n": 9}', 'asked by eva') AS request_eva \gset
+COMMIT;
+SET SESSION AUTHORIZATION eva;
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request_eva), 'CH304', NULL, 'a request made with a token cannot be approved by the same person''s login');
+RESET SESSION AUTHORIZATION;
+SELECT hub.deactivate_member(:eva) \g /dev/null
+SELECT hub.add_member('eva the second', 'hub_compliance', 'eva', '{DE}') AS eva2 \gset
+SET SESSION AUTHORIZATION eva;
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request_eva), 'CH304', NULL, 'nor by a second member of that login');
+SELECT is((SELECT may_decide FROM hub.approval_queue WHERE request = :request_eva), false, 'as the queue says');
 
 -- who has not the role
 SET SESSION AUTHORIZATION anna;
@@ -86,6 +105,19 @@ SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH304', NULL, 'the
 SET SESSION AUTHORIZATION carla;
 SELECT is(hub.approve(:request), 'approved', 'two of two');
 
+-- and neither do two members of one login
+RESET SESSION AUTHORIZATION;
+SELECT hub.set_approval_policy('transfer', 2, '{hub_manager,hub_compliance}') \g /dev/null
+SET SESSION AUTHORIZATION anna;
+SELECT hub.request_approval('transfer', '{"n": 7}', 'asked by anna') AS request \gset
+SET SESSION AUTHORIZATION eva;
+SELECT hub.approve(:request) \g /dev/null
+RESET SESSION AUTHORIZATION;
+SELECT hub.deactivate_member(:eva2) \g /dev/null
+SELECT hub.add_member('eva the third', 'hub_compliance', 'eva', '{DE}') \g /dev/null
+SET SESSION AUTHORIZATION eva;
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH304', NULL, 'two members of one login are one person');
+
 -- a request does not wait for ever
 SET SESSION AUTHORIZATION anna;
 SELECT hub.request_approval('transfer', '{"n": 6}', 'asked by anna') AS request \gset
@@ -99,13 +131,13 @@ RESET SESSION AUTHORIZATION;
 DO $$
 BEGIN
 	FOR i IN 1 .. 100 LOOP
-		EXIT WHEN (SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'attempt' = 'self_approval') >= 4;
+		EXIT WHEN (SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'attempt' = 'self_approval') >= 6;
 		PERFORM pg_sleep(0.1);
 		COMMIT;
 	END LOOP;
 END
 $$;
-SELECT is((SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'attempt' = 'self_approval'), 4::bigint,
+SELECT is((SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'attempt' = 'self_approval'), 6::bigint,
 	'each attempt of the requester is in the audit');
 SELECT is((SELECT array_agg(details->>'step' ORDER BY xid, ordinal) FROM hub.audit_event WHERE kind = 'approval' AND details->>'request' = '1'),
 	'{requested,approved,used}', 'and so is what became of the first request');

@@ -34,6 +34,7 @@ ROOM_SQL = \
 	src/types/encrypted.sql \
 	src/keyring/keyring.sql \
 	src/keyring/rotation.sql \
+	src/keyring/tag_generation.sql \
 	src/identity/identity.sql \
 	src/identity/clearance.sql \
 	src/identity/break_glass.sql \

@@ -17,6 +17,7 @@
 #include "keyring/root_keys.h"
 #include "keyring/service_keys.h"
 #include "keyring/subject_keys.h"
+#include "keyring/tag_generation.h"
 
 #define ENVELOPE_VERSION_AND_SUITE 0x11
 #define FAMILY_MASK 0x07
@@ -57,7 +58,8 @@ read_view(const struct varlena *sealed, EnvelopeView *view)
 	if (len < ENVELOPE_OVERHEAD || bytes[0] != ENVELOPE_VERSION_AND_SUITE)
 		invalid_sealed_value();
 	view->family = bytes[1] & FAMILY_MASK;
-	view->flags = bytes[1] & ~FAMILY_MASK;
+	view->flags = bytes[1] & ~(FAMILY_MASK | ENVELOPE_GENERATION_MASK);
+	view->generation_bits = bytes[1] & ENVELOPE_GENERATION_MASK;
 	view->class_id = (uint16) (bytes[2] << 8 | bytes[3]);
 	memcpy(view->subject.data, bytes + 4, UUID_LEN);
 	view->nonce = bytes + ENVELOPE_HEADER_BYTES;
@@ -105,6 +107,21 @@ envelope_is_unbound(const EnvelopeView *view)
 	return is_unbound(&view->subject);
 }
 
+/* Tell the generation of the key that a value's tag was made under */
+int
+envelope_tag_generation(const EnvelopeView *view)
+{
+	return tag_generation_of_bits(view->generation_bits);
+}
+
+/* Does the second byte of a value name the current generation? */
+bool
+envelope_bits_are_current(uint8 family_and_flags)
+{
+	return (family_and_flags & ENVELOPE_GENERATION_MASK) ==
+		tag_generation_bits(keyring_tag_generation());
+}
+
 /* Write the header of an envelope */
 static void
 fill_header(uint8 *header, EnvelopeFamily family, uint8 flags, uint16 class_id,
@@ -134,7 +151,7 @@ seal_with_nonce_tail(EnvelopeFamily family, uint8 flags, uint16 class_id,
 	const uint8 *key;
 
 	SET_VARSIZE(sealed, size);
-	fill_header(bytes, family, flags | (tag ? ENVELOPE_FLAG_SEARCHABLE : 0), class_id, subject);
+	fill_header(bytes, family, flags, class_id, subject);
 	if (subject == NULL || is_unbound(subject))
 		key = service_key(SERVICE_KEY_UNBOUND);
 	else
@@ -181,6 +198,19 @@ envelope_seal(EnvelopeFamily family, uint8 flags, uint16 class_id,
 			  const pg_uuid_t *subject, const uint8 *tag,
 			  const void *plaintext, Size plaintext_len)
 {
+	return envelope_seal_of_generation(family, flags, class_id, subject, tag,
+									   tag ? keyring_tag_generation() : 0,
+									   plaintext, plaintext_len);
+}
+
+/* Seal plaintext for a subject with a tag that was made under another generation */
+struct varlena *
+envelope_seal_of_generation(EnvelopeFamily family, uint8 flags, uint16 class_id,
+							const pg_uuid_t *subject, const uint8 *tag, int generation,
+							const void *plaintext, Size plaintext_len)
+{
+	if (tag != NULL)
+		flags |= ENVELOPE_FLAG_SEARCHABLE | tag_generation_bits(generation);
 	return seal_with_nonce_tail(family, flags, class_id, subject, tag, NULL,
 								plaintext, plaintext_len);
 }
@@ -211,7 +241,8 @@ envelope_seal_fresh(EnvelopeFamily family, uint8 flags, const uint8 *tag,
 	uint8		header[ENVELOPE_HEADER_BYTES];
 	uint8		tail[FRESH_TAIL_BYTES];
 
-	fill_header(header, family, flags | ENVELOPE_FLAG_SEARCHABLE, DATA_CLASS_NONE, NULL);
+	flags |= ENVELOPE_FLAG_SEARCHABLE | tag_generation_bits(keyring_tag_generation());
+	fill_header(header, family, flags, DATA_CLASS_NONE, NULL);
 	fresh_tail(header, tag, tail);
 	return seal_with_nonce_tail(family, flags, DATA_CLASS_NONE, NULL, tag, tail,
 								plaintext, plaintext_len);
@@ -243,7 +274,9 @@ envelope_make_probe(EnvelopeFamily family, const uint8 *tag)
 	uint8	   *bytes = (uint8 *) VARDATA(probe);
 
 	SET_VARSIZE(probe, size);
-	fill_header(bytes, family, ENVELOPE_FLAG_SEARCHABLE, DATA_CLASS_NONE, NULL);
+	fill_header(bytes, family,
+				ENVELOPE_FLAG_SEARCHABLE | tag_generation_bits(keyring_tag_generation()),
+				DATA_CLASS_NONE, NULL);
 	memcpy(bytes + ENVELOPE_HEADER_BYTES, tag, ENVELOPE_TAG_BYTES);
 	return probe;
 }

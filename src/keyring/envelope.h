@@ -2,7 +2,7 @@
  * envelope.h: sealed values, version 1.
  *
  *	 0	version (high nibble) and suite (low nibble)
- *	 1	family (low 3 bits) and flags
+ *	 1	family (low 3 bits), flags, generation of the tag key (0x60, modulo 4, less 1)
  *	 2	data class, network order
  *	 4	data subject, uuid; all zero while unbound
  *	20	nonce, 24 bytes; of a searchable value the first 16 are its equality tag
@@ -38,11 +38,16 @@ typedef enum EnvelopeFamily
 #define ENVELOPE_FLAG_SEARCHABLE 0x08
 #define ENVELOPE_FLAG_PRINTED 0x10	/* holds what output printed, not a value */
 
+/* Values whose headers agree in these bits have tags that can be compared */
+#define ENVELOPE_GENERATION_MASK 0x60
+#define ENVELOPE_GENERATION_SHIFT 5
+
 /* A sealed value, opened up to its parts; pointers lead into the datum */
 typedef struct EnvelopeView
 {
 	EnvelopeFamily family;
-	uint8		flags;
+	uint8		flags;			/* ENVELOPE_FLAG_... */
+	uint8		generation_bits;	/* of the tag; see envelope_tag_generation() */
 	uint16		class_id;
 	pg_uuid_t	subject;
 	const uint8 *nonce;
@@ -57,13 +62,26 @@ extern void envelope_view(const struct varlena *sealed, EnvelopeView *view);
 extern void envelope_view_to_open(const struct varlena *sealed, EnvelopeView *view);
 extern bool envelope_is_unbound(const EnvelopeView *view);
 
+/* Generation of the key that a searchable value's tag was made under */
+extern int	envelope_tag_generation(const EnvelopeView *view);
+
+/* Does the second byte of a value name the current generation? */
+extern bool envelope_bits_are_current(uint8 family_and_flags);
+
 /*
  * Seal plaintext for a subject (NULL: unbound) as a new varlena in the current
- * context. tag is the 16-byte equality tag of a searchable value, or NULL.
+ * context. tag is the 16-byte equality tag of a searchable value, made under the
+ * current generation, or NULL.
  */
 extern struct varlena *envelope_seal(EnvelopeFamily family, uint8 flags, uint16 class_id,
 									 const pg_uuid_t *subject, const uint8 *tag,
 									 const void *plaintext, Size plaintext_len);
+
+/* The same with a tag of another generation */
+extern struct varlena *envelope_seal_of_generation(EnvelopeFamily family, uint8 flags,
+												   uint16 class_id, const pg_uuid_t *subject,
+												   const uint8 *tag, int generation,
+												   const void *plaintext, Size plaintext_len);
 
 /*
  * Seal a value as it comes from the caller: unbound and unclassified. Such a

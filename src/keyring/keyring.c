@@ -15,6 +15,7 @@
 #include "keyring/root_keys.h"
 #include "keyring/service_keys.h"
 #include "keyring/subject_keys.h"
+#include "keyring/tag_generation.h"
 
 /* Load the root keys and prepare the subject key cache; called from _PG_init */
 void
@@ -23,6 +24,7 @@ keyring_init(void)
 	root_keys_load();
 	epoch_init();
 	service_keys_init();
+	tag_generation_init();
 	subject_keys_init();
 }
 

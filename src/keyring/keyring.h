@@ -18,8 +18,8 @@
 #define KEYRING_HASH_BYTES 32
 
 /*
- * Hub-wide keys, one per purpose. Derived from the root key of epoch 1 until
- * the first rotation stores them wrapped.
+ * Hub-wide keys, one per purpose. Derived from the root key of the first epoch
+ * until the first rotation stores them wrapped.
  */
 typedef enum ServiceKey
 {
@@ -61,6 +61,17 @@ extern void keyring_mac(ServiceKey key, const void *message, Size message_len,
 						uint8 *out, Size out_len);
 extern bool keyring_mac_verify(ServiceKey key, const void *message, Size message_len,
 							   const uint8 *mac, Size mac_len);
+
+/*
+ * Equality tags, of which the keys rotate by themselves. Every value that is
+ * written or looked up gets its tag under the current generation; copies of
+ * columns that hub.rotate_tag_keys() makes under the next one, 0 when none is
+ * open. key is one of SERVICE_KEY_TAG_...
+ */
+extern int	keyring_tag_generation(void);
+extern int	keyring_next_tag_generation(void);
+extern void keyring_tag(ServiceKey key, int generation, const void *message, Size message_len,
+						uint8 tag[KEYRING_TAG_BYTES]);
 
 /* SipHash-2-4 with 128-bit output, for per-event tags */
 extern void keyring_siphash128(ServiceKey key, const void *message, Size message_len,

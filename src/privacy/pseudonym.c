@@ -13,10 +13,12 @@
 #include "foundation/errors.h"
 #include "keyring/envelope.h"
 #include "keyring/keyring.h"
+#include "types/encrypted.h"
 
 /* Half a BLAKE2b block is enough to tell people apart and cannot be searched */
 #define PSEUDONYM_BYTES 16
 #define SUPPRESSION_BYTES 32
+#define SUPPRESSION_TAG_GENERATION 1
 
 PG_FUNCTION_INFO_V1(hub_subject_pseudonym);
 PG_FUNCTION_INFO_V1(hub_suppression_hash);
@@ -50,15 +52,13 @@ hub_suppression_hash(PG_FUNCTION_ARGS)
 	Size		channel_len = strlen(channel) + 1;
 	uint8	   *message = palloc(channel_len + ENVELOPE_TAG_BYTES);
 	bytea	   *hash = palloc(VARHDRSZ + SUPPRESSION_BYTES);
-	EnvelopeView view;
 
-	envelope_view(address, &view);
-	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+	/* under the first generation for ever: an address stays known when tag keys are rotated */
+	if (!encrypted_tag_of_generation(address, SUPPRESSION_TAG_GENERATION, message + channel_len))
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_NOT_SEARCHABLE),
 				 errmsg("an address that carries no equality tag cannot be suppressed")));
 	memcpy(message, channel, channel_len);
-	memcpy(message + channel_len, view.nonce, ENVELOPE_TAG_BYTES);
 	SET_VARSIZE(hash, VARHDRSZ + SUPPRESSION_BYTES);
 	keyring_mac(SERVICE_KEY_SUPPRESSION, message, channel_len + ENVELOPE_TAG_BYTES,
 				(uint8 *) VARDATA(hash), SUPPRESSION_BYTES);

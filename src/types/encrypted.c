@@ -42,6 +42,7 @@ PG_FUNCTION_INFO_V1(hub_encrypted_from_date);
 PG_FUNCTION_INFO_V1(hub_encrypted_reclass);
 PG_FUNCTION_INFO_V1(hub_reveal);
 PG_FUNCTION_INFO_V1(hub_disclose);
+PG_FUNCTION_INFO_V1(hub_tag_generation_of);
 PG_FUNCTION_INFO_V1(hub_sealed_subject);
 PG_FUNCTION_INFO_V1(hub_sealed_class);
 
@@ -418,6 +419,14 @@ hub_encrypted_from_date(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(seal_input(ENVELOPE_DATE, text, strlen(text), PG_GETARG_INT32(1)));
 }
 
+/* Was a value's tag, if it has one, made under the current generation? */
+static inline bool
+tag_is_current(const EnvelopeView *view)
+{
+	return (view->flags & ENVELOPE_FLAG_SEARCHABLE) == 0 ||
+		envelope_tag_generation(view) == keyring_tag_generation();
+}
+
 /*
  * Give a value another class.
  *
@@ -454,7 +463,7 @@ encrypted_reclass(struct varlena *value, uint16 class_id, const pg_uuid_t *subje
 	plaintext = envelope_open(value, &len);
 	if (plaintext == NULL)
 		return value;			/* of an erased subject: nothing left to classify */
-	if (searchable && (view.flags & ENVELOPE_FLAG_SEARCHABLE) != 0)
+	if (searchable && (view.flags & ENVELOPE_FLAG_SEARCHABLE) != 0 && tag_is_current(&view))
 		memcpy(tag, view.nonce, ENVELOPE_TAG_BYTES);
 	else if (searchable)
 		family_tag(view.family, plaintext, len, tag);
@@ -584,9 +593,70 @@ encrypted_bind(struct varlena *value, struct varlena *old_value, EnvelopeFamily 
 							family_name(family)),
 					 errhint("A sealed value cannot be moved to another person; write the value itself.")));
 		if (view.class_id == class_id)
-			return value;
+			return tag_is_current(&view) ? value : encrypted_retag(value, keyring_tag_generation());
 	}
 	return encrypted_reclass(value, class_id, subject, true);
+}
+
+/* Give the tag of a value under a generation of tag keys; false when it cannot have one */
+bool
+encrypted_tag_of_generation(const struct varlena *value, int generation,
+							uint8 tag[ENVELOPE_TAG_BYTES])
+{
+	EnvelopeView view;
+	Size		len;
+	char	   *plaintext;
+
+	envelope_view(value, &view);
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+		return false;
+	if (envelope_tag_generation(&view) == generation)
+	{
+		memcpy(tag, view.nonce, ENVELOPE_TAG_BYTES);
+		return true;
+	}
+	plaintext = envelope_open(value, &len);
+	if (plaintext == NULL)
+		return false;
+	family_tag_of_generation(view.family, generation, plaintext, len, tag);
+	memory_free_secret(plaintext, len);
+	return true;
+}
+
+/* Seal a value anew with its tag under another generation of tag keys */
+struct varlena *
+encrypted_retag(struct varlena *value, int generation)
+{
+	EnvelopeView view;
+	Size		len;
+	char	   *plaintext;
+	uint8		tag[ENVELOPE_TAG_BYTES];
+	struct varlena *retagged;
+
+	envelope_view(value, &view);
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0 ||
+		envelope_tag_generation(&view) == generation)
+		return value;
+	plaintext = envelope_open(value, &len);
+	if (plaintext == NULL)
+		return value;
+	family_tag_of_generation(view.family, generation, plaintext, len, tag);
+	retagged = envelope_seal_of_generation(view.family, view.flags, view.class_id, &view.subject,
+										   tag, generation, plaintext, len);
+	memory_free_secret(plaintext, len);
+	return retagged;
+}
+
+/* Return the generation of tag keys of a value, or NULL when it has no tag */
+Datum
+hub_tag_generation_of(PG_FUNCTION_ARGS)
+{
+	EnvelopeView view;
+
+	envelope_view(PG_GETARG_VARLENA_PP(0), &view);
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(envelope_tag_generation(&view));
 }
 
 /* Copy a value without its equality tag, for the audit: tags outlive the key */

@@ -56,4 +56,20 @@ extern struct varlena *encrypted_reclass(struct varlena *value, uint16 class_id,
 /* Copy without equality tag, for the audit: tags outlive the key. NULL when erased */
 extern struct varlena *encrypted_without_tag(struct varlena *value);
 
+/*
+ * The tag of a value under a generation of tag keys: its own where that is the
+ * generation, else of what it holds. False for a value without tag or of an
+ * erased data subject.
+ */
+extern bool encrypted_tag_of_generation(const struct varlena *value, int generation,
+										uint8 tag[ENVELOPE_TAG_BYTES]);
+
+/*
+ * The same value with its tag under another generation, for the copy of a column
+ * that takes its place when tag keys are rotated: pass
+ * keyring_next_tag_generation(), or keyring_tag_generation() when that is 0. A
+ * value without tag, or of an erased data subject, is returned as it is.
+ */
+extern struct varlena *encrypted_retag(struct varlena *value, int generation);
+
 #endif							/* CUSTOMER_HUB_ENCRYPTED_H */

@@ -11,6 +11,8 @@
 #include "foundation/compat.h"
 #include "foundation/errors.h"
 #include "foundation/memory.h"
+#include "keyring/keyring.h"
+#include "types/encrypted.h"
 #include "types/equality.h"
 #include "types/family.h"
 
@@ -37,7 +39,34 @@ typedef struct TextTag
 	uint8		tag[ENVELOPE_TAG_BYTES];
 } TextTag;
 
-/* Read the equality tag of a value; raises CH103 when it has none */
+/*
+ * Read the tag of a value that was made under another generation of tag keys.
+ *
+ * A value that is nobody's yet is taken over, that of a copy under the next
+ * generation and that of an erased data subject are left, and any other cannot be
+ * compared: its column was not sealed anew, or it comes from elsewhere.
+ */
+static void
+read_other_generation(Datum value, uint8 tag[ENVELOPE_TAG_BYTES])
+{
+	struct varlena *whole = PG_DETOAST_DATUM_PACKED(value);
+	EnvelopeView view;
+
+	envelope_view(whole, &view);
+	if (envelope_tag_generation(&view) == keyring_next_tag_generation() ||
+		(!envelope_is_unbound(&view) && keyring_subject_is_erased(&view.subject)))
+		memcpy(tag, view.nonce, ENVELOPE_TAG_BYTES);
+	else if (!envelope_is_unbound(&view) ||
+			 !encrypted_tag_of_generation(whole, keyring_tag_generation(), tag))
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_TAG_GENERATION),
+				 errmsg("the equality tag of a sealed value is of another generation"),
+				 errhint("CALL hub.reseal() on its table, refresh the materialized view, or write the value anew.")));
+	if ((Pointer) whole != DatumGetPointer(value))
+		pfree(whole);
+}
+
+/* Read the equality tag of a value; raises CH103 when it has none, CH106 when it is outdated */
 void
 equality_read_tag(Datum value, uint8 tag[ENVELOPE_TAG_BYTES], EnvelopeFamily *family)
 {
@@ -55,7 +84,10 @@ equality_read_tag(Datum value, uint8 tag[ENVELOPE_TAG_BYTES], EnvelopeFamily *fa
 				(errcode(ERRCODE_CH_NOT_SEARCHABLE),
 				 errmsg("values of this data class cannot be compared"),
 				 errhint("Only searchable data classes carry an equality tag; see hub.data_class.")));
-	memcpy(tag, bytes + ENVELOPE_HEADER_BYTES, ENVELOPE_TAG_BYTES);
+	if (likely(envelope_bits_are_current(bytes[1])))
+		memcpy(tag, bytes + ENVELOPE_HEADER_BYTES, ENVELOPE_TAG_BYTES);
+	else
+		read_other_generation(value, tag);
 	if (family != NULL)
 		*family = bytes[1] & 0x07;
 	if (head != datum)

@@ -172,9 +172,17 @@ tag_key(EnvelopeFamily family)
 	return SERVICE_KEY_TAG_TEXT;
 }
 
-/* Compute the equality tag: keyed BLAKE2b of what equality compares */
+/* Compute the equality tag under the current generation of tag keys */
 void
 family_tag(EnvelopeFamily family, const char *stored, Size len, uint8 tag[ENVELOPE_TAG_BYTES])
+{
+	family_tag_of_generation(family, keyring_tag_generation(), stored, len, tag);
+}
+
+/* Compute the equality tag: keyed BLAKE2b of what equality compares */
+void
+family_tag_of_generation(EnvelopeFamily family, int generation, const char *stored, Size len,
+						 uint8 tag[ENVELOPE_TAG_BYTES])
 {
 	if (family == ENVELOPE_EMAIL)
 	{
@@ -183,11 +191,11 @@ family_tag(EnvelopeFamily family, const char *stored, Size len, uint8 tag[ENVELO
 		Size		folded_len;
 
 		email_fold(stored, len, folded, &folded_len);
-		keyring_mac(tag_key(family), folded, folded_len, tag, ENVELOPE_TAG_BYTES);
+		keyring_tag(tag_key(family), generation, folded, folded_len, tag);
 		memory_zero(folded, sizeof(folded));
 	}
 	else
-		keyring_mac(tag_key(family), stored, len, tag, ENVELOPE_TAG_BYTES);
+		keyring_tag(tag_key(family), generation, stored, len, tag);
 }
 
 /* Mask an address: first character of each side, and the last label: j•••@e•••.com */

@@ -20,9 +20,11 @@ extern const char *family_name(EnvelopeFamily family);
 extern char *family_normalize(EnvelopeFamily family, const char *text, Size len,
 							  Size *stored_len, const char **reason);
 
-/* Equality tag of a stored form */
+/* Equality tag of a stored form, under the current generation of tag keys or another */
 extern void family_tag(EnvelopeFamily family, const char *stored, Size len,
 					   uint8 tag[ENVELOPE_TAG_BYTES]);
+extern void family_tag_of_generation(EnvelopeFamily family, int generation, const char *stored,
+									 Size len, uint8 tag[ENVELOPE_TAG_BYTES]);
 
 /* What mask clearance shows of a stored form */
 extern char *family_mask(EnvelopeFamily family, const char *stored, Size len);

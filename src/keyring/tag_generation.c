@@ -1,0 +1,146 @@
+/*
+ * tag_generation.c: which generation of tag keys equality tags are made under.
+ *
+ * One generation is current: everything that is written or looked up goes by it.
+ * While tag keys are rotated a next one is open, under which copies of columns
+ * are made; one transaction puts them in the columns' place and makes it current.
+ */
+#include "postgres.h"
+
+#include <sodium.h>
+
+#include "foundation/compat.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "fmgr.h"
+#include "utils/rel.h"
+
+#include "foundation/catalog.h"
+#include "keyring/envelope.h"
+#include "keyring/keyring.h"
+#include "keyring/service_keys.h"
+#include "keyring/tag_generation.h"
+
+#define FIRST_GENERATION 1
+
+/* Columns of hub.tag_generation */
+#define ANUM_GENERATION 1
+#define ANUM_CURRENT_SINCE 3
+
+/* What this backend knows of hub.tag_generation */
+static bool known = false;
+static int	current_generation = FIRST_GENERATION;
+static int	next_generation = 0;
+static Oid	tag_generation_relid = InvalidOid;
+
+/* Read hub.tag_generation again when it changes, here or on the primary of a standby */
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || !OidIsValid(tag_generation_relid) || relid == tag_generation_relid)
+		known = false;
+}
+
+/* Forget what an aborted transaction may have opened */
+static void
+forget_on_abort(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		known = false;
+}
+
+/* Watch hub.tag_generation; called once from keyring_init */
+void
+tag_generation_init(void)
+{
+	catalog_watch_relations(forget_relation);
+	RegisterXactCallback(forget_on_abort, NULL);
+}
+
+/* Read hub.tag_generation; a hub that has not rotated its tag keys has no row there */
+static void
+read_generations(void)
+{
+	int			current = FIRST_GENERATION;
+	int			next = 0;
+
+	if (!IsTransactionState())
+		return;
+	/* what comes in while the table is read makes it be read again */
+	known = true;
+	tag_generation_relid = catalog_relation_if_exists("tag_generation");
+	if (OidIsValid(tag_generation_relid))
+	{
+		Relation	relation = table_open(tag_generation_relid, AccessShareLock);
+		SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+		HeapTuple	tuple;
+
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			TupleDesc	descriptor = RelationGetDescr(relation);
+			bool		isnull;
+			int			generation = DatumGetInt32(heap_getattr(tuple, ANUM_GENERATION, descriptor,
+																&isnull));
+
+			(void) heap_getattr(tuple, ANUM_CURRENT_SINCE, descriptor, &isnull);
+			if (isnull)
+				next = generation;
+			else
+				current = Max(current, generation);
+		}
+		systable_endscan(scan);
+		table_close(relation, AccessShareLock);
+	}
+	current_generation = current;
+	next_generation = next > current ? next : 0;
+}
+
+/* Return the generation of what is written and looked up now */
+int
+keyring_tag_generation(void)
+{
+	if (unlikely(!known))
+		read_generations();
+	return current_generation;
+}
+
+/* Return the generation that a rotation of tag keys goes to, or 0 */
+int
+keyring_next_tag_generation(void)
+{
+	if (unlikely(!known))
+		read_generations();
+	return next_generation;
+}
+
+/* Return what the header of a value says of a generation */
+uint8
+tag_generation_bits(int generation)
+{
+	return (uint8) ((generation - 1) << ENVELOPE_GENERATION_SHIFT) & ENVELOPE_GENERATION_MASK;
+}
+
+/*
+ * Return the generation that a header means: two bits are enough, as values are
+ * of the next, the current, or one of the last generations.
+ */
+int
+tag_generation_of_bits(uint8 bits)
+{
+	int			newest = Max(keyring_tag_generation(), next_generation);
+	int			distance = ((newest - 1) - (bits >> ENVELOPE_GENERATION_SHIFT)) & 3;
+
+	return Max(newest - distance, FIRST_GENERATION);
+}
+
+/* Compute an equality tag: keyed BLAKE2b under the key of a generation */
+void
+keyring_tag(ServiceKey key, int generation, const void *message, Size message_len,
+			uint8 tag[KEYRING_TAG_BYTES])
+{
+	crypto_generichash(tag, KEYRING_TAG_BYTES, message, message_len,
+					   generation == FIRST_GENERATION ? service_key(key) :
+					   service_key_of_generation(key, generation), SERVICE_KEY_BYTES);
+}

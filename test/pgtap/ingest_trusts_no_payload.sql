@@ -2,7 +2,7 @@
 -- there is a secret the raw bytes count, typed addresses link nobody, and late receipts undo nothing.
 BEGIN;
 \i test/fixtures/desk.sql
-SELECT plan(18);
+SELECT plan(19);
 SELECT hub.add_business_line('Chairs') AS chairs \gset
 CREATE ROLE chairs LOGIN;
 SELECT hub.add_member('chairs', 'hub_connector', 'chairs', '{DE,FR}', ARRAY[:chairs]) \g /dev/null
@@ -41,6 +41,9 @@ SELECT array_agg(customer_id) AS again FROM hub.ingest(:web, '{"eventId": "e2", 
 	[{"key": "q1", "label": "E-mail", "type": "INPUT_EMAIL", "value": "vera@post.example"}]}}') \gset
 SELECT ok(cardinality(:'typists'::uuid[]) = 1 AND NOT :'victim'::uuid = ANY (:'typists'), 'who types somebody''s address does not become that person');
 SELECT ok(cardinality(:'again'::uuid[]) = 1 AND NOT :'again'::uuid[] && (:'typists'::uuid[] || :'victim'::uuid), 'nor the one who typed it before');
+RESET SESSION AUTHORIZATION;
+SELECT is((hub.find_customer((hub.connector_account(:web)).scope, 'email', 'vera@post.example')).customer_id, NULL, 'nobody is found by what was typed');
+SET SESSION AUTHORIZATION conny;
 
 -- receipts come in any order
 SELECT customer_id AS mara, conversation_id AS conversation

@@ -215,19 +215,20 @@ END
 $$;
 COMMENT ON FUNCTION hub.install_audit(regclass) IS 'Has the changes of a relation and of its partitions recorded; part of hub.govern()';
 
--- Lower rooms' tables whose contents are configuration. Upper rooms put the
--- trigger on theirs.
-DO LANGUAGE plpgsql $$
-DECLARE
-	configuration regclass;
+CREATE FUNCTION hub.audit_configuration(relation regclass, VARIADIC left_out name[] DEFAULT '{}') RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	FOREACH configuration IN ARRAY ARRAY['hub.data_class_custom', 'hub.hub_role_custom', 'hub.member', 'hub.clearance',
-		'hub.break_glass_clearance', 'hub.purpose_own',
-		'hub.token_issuer', 'hub.governed', 'hub.classification']::regclass[]
-	LOOP
-		EXECUTE format('CREATE TRIGGER hub_audit_config AFTER INSERT OR UPDATE OR DELETE ON %s
-			FOR EACH ROW EXECUTE FUNCTION hub.audit_config()', configuration);
-		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER hub_audit_config', configuration);
-	END LOOP;
+	EXECUTE format('CREATE TRIGGER hub_audit_config AFTER INSERT OR UPDATE OR DELETE ON %s
+		FOR EACH ROW EXECUTE FUNCTION hub.audit_config(%s)', relation,
+		(SELECT string_agg(quote_literal(l), ', ') FROM unnest(left_out) l));
+	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER hub_audit_config', relation);
 END
 $$;
+COMMENT ON FUNCTION hub.audit_configuration(regclass, name[]) IS
+'Has changes of a table recorded as changes of the configuration, whoever makes them; values of the columns that are left out are not recorded, only that they changed';
+
+-- Lower rooms' tables whose contents are configuration. Upper rooms do so with theirs.
+SELECT hub.audit_configuration(t::regclass)
+FROM unnest(ARRAY['hub.data_class_custom', 'hub.hub_role_custom', 'hub.member', 'hub.clearance', 'hub.break_glass_clearance',
+	'hub.purpose_own', 'hub.token_issuer', 'hub.governed', 'hub.classification', 'hub.approval_policy',
+	'hub.export_ceiling']) t;

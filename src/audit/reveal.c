@@ -293,6 +293,8 @@ audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind, 
 		worker_wait(&wait);
 	ConditionVariableCancelSleep();
 	pfree(record.data);
+	if (settings_durable_reveal())
+		worker_wait_committed(wait.slot, position);
 	note_revealed(&key);
 }
 

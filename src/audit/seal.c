@@ -17,6 +17,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "audit/anchor.h"
 #include "audit/block.h"
 #include "audit/checkpoint.h"
 #include "audit/event.h"
@@ -47,6 +48,7 @@ static SPIPlanPtr insert_plan = NULL;
 /* The block of this transaction, to be made the witness once it is committed */
 static int64 new_block = -1;
 static MerkleHash new_header;
+static char new_checkpoint[1024];
 static Oid	new_relation;
 
 /* Add the leaf whose bytes are in the buffer */
@@ -179,6 +181,7 @@ write_block(AuditBlock *block)
 				 errmsg("block %lld of the audit trail cannot be written", (long long) block->number),
 				 errhint("A trigger or rule on hub.audit_block keeps the row from being inserted; drop it.")));
 	Async_Notify(CHECKPOINT_CHANNEL, block->checkpoint);
+	strlcpy(new_checkpoint, block->checkpoint, sizeof(new_checkpoint));
 	new_block = block->number;
 }
 
@@ -298,5 +301,6 @@ seal_committed(AuditSlot *slot)
 	slot->block_relation = new_relation;
 	memcpy(slot->last_header, new_header.bytes, MERKLE_HASH_BYTES);
 	LWLockRelease(&slot->lock);
+	anchor_append(new_checkpoint);
 	new_block = -1;
 }

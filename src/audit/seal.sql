@@ -87,6 +87,13 @@ CREATE FUNCTION hub.verify_audit(
 	AS 'MODULE_PATHNAME', 'hub_verify_audit';
 COMMENT ON FUNCTION hub.verify_audit() IS 'one row for each event, transaction, block header or checkpoint of the audit trail that was changed, inserted, deleted or reordered; none when all holds';
 
+CREATE FUNCTION hub.verify_audit_anchor(
+	checkpoint text, OUT kind text, OUT block_no bigint, OUT xid xid8, OUT ordinal integer, OUT detail text)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'hub_verify_audit_anchor';
+COMMENT ON FUNCTION hub.verify_audit_anchor(text) IS 'one row when the log of the audit trail is not one that this was a checkpoint of, as when its end was cut off or it was written anew; none when it has only grown since';
+
 CREATE FUNCTION hub.audit_proof(xid xid8, ordinal integer) RETURNS jsonb
 	LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'hub_audit_proof';
@@ -98,6 +105,6 @@ CREATE FUNCTION hub.audit_consistency(old_size bigint, new_size bigint) RETURNS 
 COMMENT ON FUNCTION hub.audit_consistency(bigint, bigint) IS 'proof that the log of new_size blocks begins with the log of old_size blocks; verifies without the database, see test/verify';
 
 GRANT EXECUTE ON FUNCTION hub.audit_proof(xid8, integer), hub.audit_consistency(bigint, bigint) TO hub_compliance, hub_admin;
-GRANT EXECUTE ON FUNCTION hub.verify_audit() TO hub_compliance, hub_admin;
+GRANT EXECUTE ON FUNCTION hub.verify_audit(), hub.verify_audit_anchor(text) TO hub_compliance, hub_admin;
 GRANT EXECUTE ON FUNCTION hub.audit_checkpoint(), hub.audit_public_key() TO hub_compliance, hub_admin;
 GRANT EXECUTE ON PROCEDURE hub.seal_audit() TO hub_compliance, hub_admin;

@@ -18,6 +18,7 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "audit/anchor.h"
 #include "audit/block.h"
 #include "audit/checkpoint.h"
 #include "audit/event.h"
@@ -57,6 +58,7 @@ static SPIPlanPtr blocks_plan = NULL;
 static SPIPlanPtr retirements_plan = NULL;
 
 PG_FUNCTION_INFO_V1(hub_verify_audit);
+PG_FUNCTION_INFO_V1(hub_verify_audit_anchor);
 
 /* Report a break; -1 for a block, 0 for an xid or an ordinal means none */
 void
@@ -261,6 +263,16 @@ read_witness(Verification *v)
 	LWLockRelease(&slot->lock);
 }
 
+/* Hold the log against a checkpoint that was kept elsewhere */
+static void
+check_anchor(Verification *v, const char *note)
+{
+	const char *detail = anchor_check(note, v->origin ? v->origin : "", v->log.size);
+
+	if (detail != NULL)
+		report(v, "anchor", -1, detail);
+}
+
 /* Prepare the queries */
 static void
 prepare(void)
@@ -279,6 +291,7 @@ Datum
 hub_verify_audit(PG_FUNCTION_ARGS)
 {
 	Verification v;
+	char	   *anchored;
 
 	InitMaterializedSRF(fcinfo, 0);
 	keyring_require();
@@ -287,10 +300,13 @@ hub_verify_audit(PG_FUNCTION_ARGS)
 	v.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	read_witness(&v);			/* before the snapshot, which is to see that block */
 
-	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
 	prepare();
+	PushActiveSnapshot(GetLatestSnapshot());
 	v.origin = checkpoint_origin();
+	PopActiveSnapshot();
+	anchored = v.origin ? anchor_last(v.origin) : NULL; /* before the snapshot, likewise */
+	PushActiveSnapshot(GetLatestSnapshot());
 	merkle_range_init(&v.log);
 	check_log(&v);
 	check_blocks(&v);
@@ -299,7 +315,32 @@ hub_verify_audit(PG_FUNCTION_ARGS)
 	if (v.witness_block >= (int64) v.log.size)
 		report(&v, "log", v.witness_block,
 			   "this block was sealed, and is missing at the end of the log");
-	SPI_finish();
+	if (anchored != NULL && !v.log_broken)
+		check_anchor(&v, anchored);
 	PopActiveSnapshot();
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* Return one row when the log is not one that this was a checkpoint of */
+Datum
+hub_verify_audit_anchor(PG_FUNCTION_ARGS)
+{
+	Verification v;
+	AuditBlock	last;
+
+	InitMaterializedSRF(fcinfo, 0);
+	keyring_require();
+	memset(&v, 0, sizeof(v));
+	v.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	v.origin = checkpoint_origin();
+	merkle_range_init(&v.log);
+	if (block_last(&last))
+		v.log.size = last.number + 1;
+	check_anchor(&v, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PopActiveSnapshot();
+	SPI_finish();
 	return (Datum) 0;
 }

@@ -396,6 +396,11 @@ BEGIN
 	PERFORM hub.set_retention_clock('crm.assignment_log', 'assigned_at');
 	PERFORM hub.set_retention_clock('crm.merge_log', 'merged_at');
 	PERFORM hub.set_retention_clock('crm.merge_suggestion', 'suggested_at');
+
+	-- the business itself is configuration: who may see what goes by its lines and teams
+	PERFORM hub.audit_configuration('crm.business_line');
+	PERFORM hub.audit_configuration('crm.team');
+	PERFORM hub.audit_configuration('crm.channel_account', 'secret');
 END
 $$;
 COMMENT ON FUNCTION hub.govern_crm() IS 'Step of hub.create_hub(): puts the tables under the rules; engine only';

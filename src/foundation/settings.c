@@ -67,6 +67,18 @@ static int	seal_interval = 1000;
  */
 static bool standby_reveal = false;
 
+/*
+ * Off, a reveal is in shared memory before its plaintext goes out, and lost if the
+ * machine dies within the next milliseconds. On, it is on disk first.
+ */
+static bool durable_reveal = false;
+
+/*
+ * Who changes tables can change blocks with them. Checkpoints in a directory that
+ * is backed up elsewhere, or only ever added to, show it.
+ */
+static char *audit_anchor_directory = NULL;
+
 /* Define every setting and reserve the prefix; called once from _PG_init */
 void
 settings_init(void)
@@ -189,6 +201,24 @@ settings_init(void)
 							 0,
 							 NULL, NULL, NULL);
 
+	DefineCustomBoolVariable("customer_hub.durable_reveal",
+							 "Shows protected data only after the record of it is on disk.",
+							 "Otherwise the record is in shared memory first, and on disk some milliseconds later.",
+							 &durable_reveal,
+							 false,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomStringVariable("customer_hub.audit_anchor_directory",
+							   "Directory to which the checkpoints of the audit trail are also written.",
+							   "Empty: to none. Keep it where the owner of the database cannot change files.",
+							   &audit_anchor_directory,
+							   "",
+							   PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
+
 	MarkGUCPrefixReserved("customer_hub");
 }
 
@@ -267,4 +297,18 @@ bool
 settings_standby_reveal(void)
 {
 	return standby_reveal;
+}
+
+/* Tell whether plaintext waits until the record of it is on disk */
+bool
+settings_durable_reveal(void)
+{
+	return durable_reveal;
+}
+
+/* Return the directory for checkpoints, or an empty string */
+const char *
+settings_audit_anchor_directory(void)
+{
+	return audit_anchor_directory ? audit_anchor_directory : "";
 }

@@ -17,5 +17,7 @@ extern int	settings_audit_databases(void);
 extern int	settings_reveal_ring_size(void);
 extern int	settings_seal_interval(void);
 extern bool settings_standby_reveal(void);
+extern bool settings_durable_reveal(void);
+extern const char *settings_audit_anchor_directory(void);
 
 #endif							/* CUSTOMER_HUB_SETTINGS_H */

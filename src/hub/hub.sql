@@ -1,3 +1,8 @@
+-- Configuration that privacy keeps: what is recorded of it is the same as of all other.
+SELECT hub.audit_configuration(t::pg_catalog.regclass)
+FROM pg_catalog.unnest(ARRAY['hub.retention_rule', 'hub.retention_clock', 'hub.subject_action', 'hub.subject_merge',
+	'hub.backup_retention', 'hub.right_rule_own', 'hub.breach_rule_own', 'hub.holiday']) t;
+
 -- What PUBLIC may call. Every function of the extension starts out with no
 -- EXECUTE for PUBLIC; those of operators, of operator classes (the executor checks
 -- the hash function of IN), of casts and of text input and output (the planner

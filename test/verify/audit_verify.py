@@ -4,6 +4,7 @@
     audit_verify.py event PUBLIC_KEY PROOF.json        what hub.audit_proof() returned
     audit_verify.py consistency PUBLIC_KEY PROOF.json  what hub.audit_consistency() returned
     audit_verify.py checkpoint PUBLIC_KEY NOTE.txt     what hub.audit_checkpoint() returned
+    audit_verify.py anchors PUBLIC_KEY FILE            a file of customer_hub.audit_anchor_directory
 
 PUBLIC_KEY is what hub.audit_public_key() returned, kept from a time when the
 database was trusted. An optional last argument is a checkpoint note that was
@@ -225,8 +226,24 @@ def verify_consistency(vkey, proof, note):
     print(f"the log of {new_size} blocks begins with that of {old_size} blocks: verified")
 
 
+def verify_anchors(vkey, text):
+    """A file of notes, each ended by an empty line"""
+    name = vkey.strip().split("+", 1)[0]
+    notes = [name + "\n" + note for note in ("\n" + text).split("\n" + name + "\n")[1:]]
+    if not notes:
+        raise Refused("there is no checkpoint of this log")
+    last = 0
+    for note in notes:
+        _, size, _ = open_checkpoint(vkey, note)
+        if size <= last:
+            raise Refused(f"a log of {size} blocks comes after one of {last}")
+        last = size
+    print(f"{len(notes)} checkpoints, the last of {last} blocks: verified")
+
+
 def main(arguments):
-    if len(arguments) not in (3, 4) or arguments[0] not in ("event", "consistency", "checkpoint"):
+    if len(arguments) not in (3, 4) or arguments[0] not in (
+            "event", "consistency", "checkpoint", "anchors"):
         print(__doc__, file=sys.stderr)
         return 2
     kind, vkey = arguments[:2]
@@ -236,6 +253,8 @@ def main(arguments):
         if kind == "checkpoint":
             origin, size, _ = open_checkpoint(vkey, text)
             print(f"checkpoint of {origin}, {size} blocks: verified")
+        elif kind == "anchors":
+            verify_anchors(vkey, text)
         elif kind == "event":
             verify_event(vkey, json.loads(text), note)
         else:

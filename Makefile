@@ -47,6 +47,7 @@ ROOM_SQL = \
 	src/access/export.sql \
 	src/access/column_rewrite.sql \
 	src/access/column_rewrite_steps.sql \
+	src/access/posture_server.sql \
 	src/access/posture.sql \
 	src/audit/audit.sql \
 	src/audit/reveal.sql \

@@ -12,6 +12,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.governed_relations() IS 'Governed relations and all their partitions; engine only';
 
+CREATE FUNCTION hub.policy_expression(role pg_catalog.name, governed hub.governed) RETURNS pg_catalog.text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	-- parentheses as pg_get_expr() writes them: none round a single term, some round several
+	SELECT CASE WHEN e.text LIKE '% AND %' THEN '(' || e.text || ')' ELSE e.text END
+	FROM (SELECT regexp_replace(regexp_replace(hub.policy_predicate($1, $2), '\((hub\.in_teams\([^()]*\)|hub\.is_me\([^()]*\))\)', '\1'),
+		'hub\.acts_as\((.*)\)$', 'hub.acts_as(\1::name)') AS text) e
+$$;
+COMMENT ON FUNCTION hub.policy_expression(name, hub.governed) IS 'Condition of a row policy as the catalogs have it; engine only';
+
 CREATE FUNCTION hub.posture_of_relations(
 	OUT severity pg_catalog.text, OUT object pg_catalog.text, OUT finding pg_catalog.text, OUT hint pg_catalog.text
 ) RETURNS SETOF pg_catalog.record
@@ -67,8 +77,9 @@ AS $$
 	FROM hub.governed_relations() r
 	JOIN pg_policy p ON p.polrelid = r.relation
 	JOIN hub.policy_matrix() m ON p.polname = m.role || '_' || m.command
-	WHERE coalesce(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
-			NOT LIKE '%' || format('hub.acts_as(%L::name)', m.role) || '%'
+	CROSS JOIN LATERAL hub.policy_expression(m.role, r.governed) e (expression)
+	WHERE coalesce(pg_get_expr(p.polqual, p.polrelid), '') <> CASE m.command WHEN 'insert' THEN '' ELSE e.expression END
+		OR coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '') <> CASE m.command WHEN 'insert' THEN e.expression ELSE '' END
 		OR p.polroles <> ARRAY[to_regrole(m.role::text)::oid] OR NOT p.polpermissive
 		OR p.polcmd <> CASE m.command WHEN 'select' THEN 'r' WHEN 'insert' THEN 'a' ELSE 'w' END::"char"
 
@@ -270,10 +281,8 @@ AS $$
 		UNION ALL SELECT * FROM hub.posture_of_tables()
 		UNION ALL SELECT * FROM hub.posture_of_views()
 		UNION ALL SELECT * FROM hub.posture_of_roles()
-		UNION ALL
-		SELECT 'medium', 'customer_hub.redact_log', 'statements and values of members go to the server log',
-			'SET customer_hub.redact_log = on.'
-		WHERE current_setting('customer_hub.redact_log') = 'off'
+		UNION ALL SELECT * FROM hub.posture_of_rights()
+		UNION ALL SELECT * FROM hub.posture_of_server()
 	) f
 	ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], f.severity), f.object, f.finding
 $$;

@@ -157,24 +157,31 @@ check_trigger_drop(Oid trigger)
 	table_close(triggers, AccessShareLock);
 }
 
-/* Is this the name of a policy that hub.govern() makes, as hub.policy_matrix() has them? */
+/* Is this the name of a policy that hub.govern() makes? Those of hub.policy_matrix(), and no others */
 static bool
 policy_is_ours(const char *name)
 {
-	static const char *const commands[] = {"_select", "_insert", "_update"};
-
-	for (HubRole role = HUB_ROLE_AGENT; role <= HUB_ROLE_AI_AGENT; role++)
+	static const struct
 	{
-		const char *role_name = role_default_name(role);
+		HubRole		role;
+		const char *command;
+	}			ours[] = {
+		{HUB_ROLE_AGENT, "select"}, {HUB_ROLE_AGENT, "insert"}, {HUB_ROLE_AGENT, "update"},
+		{HUB_ROLE_SALES, "select"}, {HUB_ROLE_SALES, "insert"}, {HUB_ROLE_SALES, "update"},
+		{HUB_ROLE_MANAGER, "select"}, {HUB_ROLE_MANAGER, "insert"}, {HUB_ROLE_MANAGER, "update"},
+		{HUB_ROLE_COMPLIANCE, "select"},
+		{HUB_ROLE_CONNECTOR, "insert"},
+		{HUB_ROLE_AI_AGENT, "select"}
+	};
+
+	for (int i = 0; i < lengthof(ours); i++)
+	{
+		const char *role_name = role_default_name(ours[i].role);
 		size_t		len = strlen(role_name);
 
-		if (strncmp(name, role_name, len) != 0)
-			continue;
-		for (int i = 0; i < lengthof(commands); i++)
-		{
-			if (strcmp(name + len, commands[i]) == 0)
-				return true;
-		}
+		if (strncmp(name, role_name, len) == 0 && name[len] == '_' &&
+			strcmp(name + len + 1, ours[i].command) == 0)
+			return true;
 	}
 	return false;
 }
@@ -322,6 +329,15 @@ check_alter_table(AlterTableStmt *statement)
 				refuse("disable triggers of", NULL, relid,
 					   "Name the trigger; those of customer_hub stay enabled always.");
 				break;
+			case AT_AlterColumnType:
+				{
+					AttrNumber	attnum = get_attnum(relid, command->name);
+
+					if (attnum > 0 && is_key_column(governed_lookup(relid), attnum))
+						refuse("change the type of column", command->name, relid,
+							   "The rows' data subject, or where they belong, is read from it; hub.ungovern() releases the relation.");
+					break;
+				}
 			case AT_DisableRowSecurity:
 			case AT_NoForceRowSecurity:
 				refuse("disable row security of", NULL, relid, UNGOVERN_HINT);
@@ -379,10 +395,34 @@ check_rename(RenameStmt *statement)
 	relid = governed_range_var(statement->relation);
 	if (!OidIsValid(relid))
 		return;
+	if (statement->renameType == OBJECT_TRIGGER && strcmp(statement->newname, GOVERN_SEAL_TRIGGER) > 0)
+		refuse("rename to run after the sealing trigger a trigger", statement->subname, relid,
+			   "Triggers fire in the order of their names; choose one that sorts before \"" GOVERN_SEAL_TRIGGER "\".");
 	if (statement->renameType == OBJECT_POLICY ? policy_is_ours(statement->subname)
 		: trigger_is_ours(relid, statement->subname))
 		refuse(statement->renameType == OBJECT_POLICY ? "rename policy" : "rename trigger",
 			   statement->subname, relid, UNGOVERN_HINT);
+}
+
+/* Refuse rules: they rewrite a statement before triggers and policies see it */
+static void
+check_create_rule(RuleStmt *statement)
+{
+	Oid			relid = governed_range_var(statement->relation);
+
+	if (OidIsValid(relid))
+		refuse("create rule", statement->rulename, relid, "Use a trigger.");
+}
+
+/* Refuse to take objects out of the extension while they are in use */
+static void
+check_extension_contents(AlterExtensionContentsStmt *statement)
+{
+	if (statement->action < 0 && strcmp(statement->extname, EXTENSION_NAME) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_PROTECTED_OBJECT),
+				 errmsg("cannot take an object out of extension %s while relations are governed by it", EXTENSION_NAME),
+				 errhint("hub.governed lists the relations; hub.ungovern() releases one.")));
 }
 
 /* Refuse inheritance children of a governed relation that are not partitions */
@@ -432,6 +472,14 @@ protect_before_utility(Node *parsetree)
 		case T_AlterTableStmt:
 			if (catalog_installed() && governed_any())
 				check_alter_table((AlterTableStmt *) parsetree);
+			break;
+		case T_RuleStmt:
+			if (catalog_installed() && governed_any())
+				check_create_rule((RuleStmt *) parsetree);
+			break;
+		case T_AlterExtensionContentsStmt:
+			if (catalog_installed() && governed_any())
+				check_extension_contents((AlterExtensionContentsStmt *) parsetree);
 			break;
 		case T_CreateTrigStmt:
 			if (catalog_installed() && governed_any())
@@ -483,6 +531,19 @@ protect_after_utility(Node *parsetree)
 
 	if (engine_depth > 0)
 		return;
+	/* by now the names are locked: somebody may have renamed relations while the statement waited */
+	switch (nodeTag(parsetree))
+	{
+		case T_AlterTableStmt:
+		case T_CreateTrigStmt:
+		case T_CreatePolicyStmt:
+		case T_AlterPolicyStmt:
+		case T_RuleStmt:
+			protect_before_utility(parsetree);
+			break;
+		default:
+			break;
+	}
 	switch (nodeTag(parsetree))
 	{
 		case T_CreateStmt:
@@ -502,6 +563,13 @@ protect_after_utility(Node *parsetree)
 			{
 				RenameStmt *statement = (RenameStmt *) parsetree;
 
+				if (statement->renameType == OBJECT_TRIGGER && catalog_installed() && governed_any())
+				{
+					Oid			relid = governed_range_var(statement->relation);
+
+					if (OidIsValid(relid) && trigger_is_ours(relid, statement->newname))
+						refuse("rename trigger", statement->subname, relid, UNGOVERN_HINT);
+				}
 				if (statement->renameType == OBJECT_COLUMN && catalog_installed() && governed_any())
 				{
 					Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);

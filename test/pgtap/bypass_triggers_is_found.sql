@@ -1,6 +1,6 @@
 -- Whoever gets round the triggers and policies of a governed relation is refused, or shows up in hub.posture().
 BEGIN;
-SELECT plan(37);
+SELECT plan(46);
 CREATE ROLE olga LOGIN;
 CREATE ROLE anna LOGIN;
 CREATE ROLE colin LOGIN;
@@ -31,6 +31,19 @@ SELECT throws_ok('ALTER TABLE shop.person_fr NO FORCE ROW LEVEL SECURITY', 'CH30
 SELECT throws_ok('DROP POLICY hub_agent_select ON shop.person', 'CH306', NULL, 'DROP POLICY');
 SELECT throws_ok('ALTER POLICY hub_agent_select ON shop.person USING (true)', 'CH306', NULL, 'ALTER POLICY');
 SELECT throws_ok('CREATE POLICY everything ON shop.person USING (true)', 'CH306', NULL, 'CREATE POLICY that shows more');
+SELECT throws_ok('CREATE POLICY hub_admin_select ON shop.person USING (true)', 'CH306', NULL, 'by a name like those of customer_hub too');
+SELECT throws_ok('ALTER POLICY hub_agent_select ON shop.person RENAME TO other', 'CH306', NULL, 'ALTER POLICY RENAME');
+SELECT throws_ok('CREATE RULE less AS ON INSERT TO shop.person DO INSTEAD NOTHING', 'CH306', NULL, 'CREATE RULE');
+CREATE TRIGGER aa BEFORE INSERT ON shop.person_de FOR EACH ROW EXECUTE FUNCTION shop.nothing();
+SELECT throws_ok('ALTER TRIGGER aa ON shop.person_de RENAME TO zzz', 'CH306', NULL, 'a trigger renamed to run after the sealing trigger');
+DROP TRIGGER aa ON shop.person_de;
+SELECT throws_ok('ALTER TABLE shop.person ALTER person_id TYPE text', 'CH306', NULL, 'ALTER TYPE of the data subject');
+SELECT throws_ok('ALTER TABLE shop.person ENABLE TRIGGER ALL', 'CH306', NULL, 'ENABLE TRIGGER ALL, which makes them fire less');
+CREATE TABLE shop.loose (LIKE shop.person) PARTITION BY LIST (region);
+CREATE TABLE shop.parent (person_id uuid NOT NULL, region hub.region, name hub.encrypted_text('basic'));
+SELECT throws_ok('ALTER TABLE shop.person_de INHERIT shop.parent', 'CH306', NULL, 'INHERIT');
+SELECT throws_ok('ALTER TABLE shop.loose ATTACH PARTITION shop.person FOR VALUES IN (''IT'')', 'CH306', NULL, 'ATTACH to a table that is not governed');
+DROP TABLE shop.loose, shop.parent;
 SELECT lives_ok('CREATE POLICY less ON shop.person AS RESTRICTIVE USING (region <> ''FR'')', 'one that shows less is the owner''s affair');
 SELECT throws_ok('ALTER TABLE shop.person DETACH PARTITION shop.person_de', 'CH306', NULL, 'DETACH PARTITION');
 SELECT throws_ok('CREATE TABLE shop.child () INHERITS (shop.person_de)', 'CH306', NULL, 'a child by inheritance');
@@ -46,6 +59,7 @@ SELECT throws_ok('SELECT hub.ungovern(''shop.person'')', '42501', NULL, 'and hub
 RESET SESSION AUTHORIZATION;
 SELECT throws_ok('DROP SCHEMA shop CASCADE', 'CH306', NULL, 'DROP SCHEMA');
 SELECT throws_ok('DROP EXTENSION customer_hub CASCADE', 'CH306', NULL, 'DROP EXTENSION');
+SELECT throws_ok('ALTER EXTENSION customer_hub DROP FUNCTION hub.seal_row()', 'CH306', NULL, 'ALTER EXTENSION DROP');
 SET session_replication_role = replica;
 SET SESSION AUTHORIZATION anna;
 RESET SESSION AUTHORIZATION;

@@ -36,6 +36,7 @@ ROOM_SQL = \
 	src/keyring/rotation.sql \
 	src/keyring/tag_generation.sql \
 	src/identity/identity.sql \
+	src/identity/region_group.sql \
 	src/identity/clearance.sql \
 	src/identity/break_glass.sql \
 	src/identity/purpose.sql \
@@ -73,6 +74,7 @@ ROOM_SQL = \
 	src/channels/ingest.sql \
 	src/channels/customer.sql \
 	src/channels/outbox.sql \
+	src/channels/statistics.sql \
 	src/hub/hub.sql
 
 # Frozen install scripts and the steps between versions: src/upgrade/README.md

@@ -230,5 +230,5 @@ COMMENT ON FUNCTION hub.audit_configuration(regclass, name[]) IS
 -- Lower rooms' tables whose contents are configuration. Upper rooms do so with theirs.
 SELECT hub.audit_configuration(t::regclass)
 FROM unnest(ARRAY['hub.data_class_custom', 'hub.hub_role_custom', 'hub.member', 'hub.clearance', 'hub.break_glass_clearance',
-	'hub.purpose_own', 'hub.token_issuer', 'hub.governed', 'hub.classification', 'hub.approval_policy',
+	'hub.purpose_own', 'hub.region_group_own', 'hub.token_issuer', 'hub.governed', 'hub.classification', 'hub.approval_policy',
 	'hub.export_ceiling']) t;

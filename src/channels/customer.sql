@@ -224,6 +224,7 @@ CREATE FUNCTION hub.reassign_all(from_member int, to_member int) RETURNS int
 AS $$
 DECLARE
 	conversation uuid;
+	person record;
 	moved int := 0;
 BEGIN
 	FOR conversation IN
@@ -232,10 +233,19 @@ BEGIN
 		PERFORM hub.assign(conversation, to_member);
 		moved := moved + 1;
 	END LOOP;
+	-- customers whom nobody has talked to yet
+	FOR person IN
+		SELECT c.customer_id, c.region, c.line_id FROM crm.customer c WHERE c.owner_id = from_member ORDER BY c.customer_id FOR UPDATE
+	LOOP
+		PERFORM hub.check_assignee(to_member, person.region, person.line_id);
+		UPDATE crm.identity i SET owner_id = to_member
+		WHERE i.customer_id = person.customer_id AND i.owner_id = from_member;
+		UPDATE crm.customer c SET owner_id = to_member WHERE c.customer_id = person.customer_id;
+	END LOOP;
 	RETURN moved;
 END
 $$;
-COMMENT ON FUNCTION hub.reassign_all(int, int) IS 'Gives every conversation of one member to another, as far as the caller sees them; returns how many';
+COMMENT ON FUNCTION hub.reassign_all(int, int) IS 'Gives every conversation and customer of one member to another, as far as the caller sees them; returns how many conversations';
 
 GRANT EXECUTE ON FUNCTION hub.same_person(uuid), hub.customer_profile(uuid), hub.timeline(uuid)
 	TO hub_agent, hub_sales, hub_manager, hub_compliance, hub_ai_agent;

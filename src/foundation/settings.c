@@ -34,6 +34,9 @@ static int	token_clock_skew = 30;
 /* Extra clearance that lasts is ordinary clearance without its approval. */
 static int	break_glass_max = 60;
 
+/* A count of few people tells about each of them. */
+static int	statistics_threshold = 5;
+
 /*
  * The server log is read by people who hold no clearance, so statements and
  * values of sessions that hold an identity stay out of it.
@@ -136,6 +139,15 @@ settings_init(void)
 							60, 0, 24 * 60,
 							PGC_SIGHUP,
 							GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("customer_hub.statistics_threshold",
+							"Smallest number of customers that hub.statistics counts as a group.",
+							"Smaller groups are left out.",
+							&statistics_threshold,
+							5, 1, INT_MAX,
+							PGC_SIGHUP,
+							0,
 							NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("customer_hub.redact_log",

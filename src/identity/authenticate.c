@@ -24,7 +24,10 @@
 #include "keyring/keyring.h"
 
 PG_FUNCTION_INFO_V1(hub_authenticate);
+PG_FUNCTION_INFO_V1(hub_challenge);
 PG_FUNCTION_INFO_V1(hub_public_key_is_valid);
+
+#define CHALLENGE_BYTES 16
 
 /* What an attempt came to: for the audit, never for the caller */
 typedef struct Attempt
@@ -42,6 +45,12 @@ void		(*identity_audit_authentication) (const char *details) = NULL;
  */
 static LocalTransactionId authenticated_lxid = InvalidLocalTransactionId;
 static Identity authenticated;
+
+/*
+ * What hub.challenge() gave this backend's client last: a token that carries it
+ * is good here, once, and nowhere else. Empty when there is none.
+ */
+static char challenge[2 * CHALLENGE_BYTES + 1] = "";
 
 /* Return whom this transaction authenticated */
 const Identity *
@@ -89,6 +98,16 @@ check_dates(const TokenClaims *claims, TimestampTz now)
 	return NULL;
 }
 
+/* Is this the nonce that was asked for? Right or wrong, it was the only try. */
+static bool
+challenge_met(const char *nonce)
+{
+	bool		met = challenge[0] != '\0' && strcmp(nonce, challenge) == 0;
+
+	challenge[0] = '\0';
+	return met;
+}
+
 /* Verify a token and find its member; NULL, or a keyword that says why not */
 static const char *
 verify_token(const char *text, Size len, TimestampTz now, Attempt *attempt, Identity *identity)
@@ -115,6 +134,9 @@ verify_token(const char *text, Size len, TimestampTz now, Attempt *attempt, Iden
 	reason = check_dates(&claims, now);
 	if (reason != NULL)
 		return reason;
+
+	if (claims.nonce != NULL && !challenge_met(claims.nonce))
+		return "nonce";
 
 	/* a token without a name of its own is known by its signature */
 	if (claims.token_id != NULL)
@@ -262,6 +284,21 @@ hub_authenticate(PG_FUNCTION_ARGS)
 	audit_attempt(&attempt);
 	error_context_stack = hide.previous;
 	PG_RETURN_VOID();
+}
+
+/* hub.challenge() returns text: what the nonce of the next token has to be, if it has one */
+Datum
+hub_challenge(PG_FUNCTION_ARGS)
+{
+	uint8		random[CHALLENGE_BYTES];
+
+	if (!pg_strong_random(random, sizeof(random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random challenge")));
+	hex_encode((const char *) random, sizeof(random), challenge);
+	challenge[2 * CHALLENGE_BYTES] = '\0';
+	PG_RETURN_TEXT_P(cstring_to_text(challenge));
 }
 
 /* hub.public_key_is_valid(public_key bytea) returns bool */

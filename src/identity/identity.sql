@@ -438,6 +438,10 @@ CREATE FUNCTION hub.authenticate(token text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'hub_authenticate';
 COMMENT ON FUNCTION hub.authenticate(text) IS 'Verifies a token (JWT, EdDSA) and acts as its member and its hub role until the end of the transaction; every bad token gets the same error CH201';
 
+CREATE FUNCTION hub.challenge() RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'hub_challenge';
+COMMENT ON FUNCTION hub.challenge() IS 'A random text for the claim nonce of a token: such a token is accepted by this server process, once, and by no other. For clients that stay on their connection until they authenticate; a new challenge replaces the last one';
+
 CREATE FUNCTION hub.whoami(OUT member_id int, OUT external_id text, OUT role name, OUT regions hub.region[],
 	OUT lines int[], OUT teams int[], OUT purpose text, OUT expires_at timestamptz)
 RETURNS SETOF record

@@ -629,6 +629,10 @@ token_read_claims(const Token *token, TokenClaims *claims)
 		!take_name(value, IDENTITY_PURPOSE_BYTES - 1, &claims->purpose))
 		return "purpose";
 
+	value = json_member(members, count, "nonce");
+	if (value != NULL && !take_name(value, TOKEN_MAX_NAME_BYTES, &claims->nonce))
+		return "nonce";
+
 	value = json_member(members, count, "aud");
 	if (value != NULL && !audience_is_hub(value))
 		return "audience";

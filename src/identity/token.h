@@ -29,6 +29,7 @@ typedef struct TokenClaims
 	char	   *subject;
 	char	   *token_id;		/* jti, or NULL */
 	char	   *purpose;		/* or NULL */
+	char	   *nonce;			/* or NULL */
 	bool		has_issued_at;
 	bool		has_not_before;
 	double		expires_at;

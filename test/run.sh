@@ -63,10 +63,12 @@ install_missing() {
     [ -n "$missing" ] || return 0
     command -v apt-get >/dev/null || die "missing, and there is no apt-get to install it:$missing"
     say "run.sh: installing$missing"
-    # The packages would create a main cluster and start it. Nobody asked for one.
+    # The packages would create a main cluster, and start it and a pooler. Nobody asked for them.
     mkdir -p "$work/apt"
-    printf '#!/bin/sh\nexit 0\n' >"$work/apt/pg_createcluster"
-    chmod +x "$work/apt/pg_createcluster"
+    for program in pg_createcluster deb-systemd-invoke invoke-rc.d; do
+        printf '#!/bin/sh\nexit 0\n' >"$work/apt/$program"
+        chmod +x "$work/apt/$program"
+    done
     [ -n "$lists_updated" ] || apt -qq update
     lists_updated=1
     # shellcheck disable=SC2086  # a list of package names
@@ -138,6 +140,9 @@ install_packages() {
         need python3-sqlalchemy /usr/bin/python3 -c 'import sqlalchemy'
         # without npm, the packaged node-postgres
         command -v npm >/dev/null || need node-pg node -e 'require("/usr/share/nodejs/pg")'
+        need python3-jwt /usr/bin/python3 -c 'import jwt'
+        need python3-cryptography /usr/bin/python3 -c 'import cryptography'
+        need pgbouncer sh -c 'PATH=$PATH:/usr/sbin command -v pgbouncer'
         # where the browser is no Debian package, the test that renders a report says so
         ! grep -qs '^ID=debian' /etc/os-release || need chromium command -v chromium
         ;;

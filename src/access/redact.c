@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "nodes/parsenodes.h"
 #include "miscadmin.h"
 #include "tcop/tcopprot.h"
 #include "utils/elog.h"
@@ -64,6 +65,20 @@ carries_token(const char *text)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Keep statements out of pg_stat_statements and its like that would put more there
+ * than a text with its constants replaced: those that carry a token, be it in a
+ * comment, and utility statements of those who hold an identity, which are kept as
+ * they were written. Without a query id a statement is not counted.
+ */
+void
+redact_hide_from_statistics(const char *text, Query *query)
+{
+	if ((text != NULL && strstr(text, "eyJ") != NULL) ||
+		(query->utilityStmt != NULL && (held || identity_present()) && settings_redact_log()))
+		query->queryId = 0;
 }
 
 /* Are the values of this message the server's own? */

@@ -7,8 +7,13 @@
 
 #include "postgres.h"
 
+#include "nodes/parsenodes.h"
+
 /* Hooks, dispatched by hub/: at executor start and finish */
 extern void redact_note_identity(void);
+
+/* Hook, after analysis of a statement: what its text tells stays out of statistics of statements */
+extern void redact_hide_from_statistics(const char *text, Query *query);
 
 /*
  * Log hook. Returns true when the message has been written to the log already, without

@@ -11,6 +11,7 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "parser/analyze.h"
 #include "tcop/dest.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
@@ -52,6 +53,7 @@ static ExecutorEnd_hook_type next_executor_end_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static object_access_hook_type next_object_access_hook = NULL;
 static emit_log_hook_type next_emit_log_hook = NULL;
+static post_parse_analyze_hook_type next_post_parse_analyze_hook = NULL;
 static get_relation_info_hook_type next_get_relation_info_hook = NULL;
 
 /* Executor runs that enclose the current one; a top-level query runs at 1 */
@@ -84,6 +86,15 @@ hub_shmem_startup(void)
 	export_limit_shmem_startup();
 	audit_shmem_startup();
 	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Before those that count statements */
+static void
+hub_post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	redact_hide_from_statistics(pstate->p_sourcetext, query);
+	if (next_post_parse_analyze_hook)
+		next_post_parse_analyze_hook(pstate, query, jstate);
 }
 
 static void
@@ -333,6 +344,8 @@ _PG_init(void)
 	ProcessUtility_hook = hub_process_utility;
 	next_object_access_hook = object_access_hook;
 	object_access_hook = hub_object_access;
+	next_post_parse_analyze_hook = post_parse_analyze_hook;
+	post_parse_analyze_hook = hub_post_parse_analyze;
 	next_emit_log_hook = emit_log_hook;
 	emit_log_hook = hub_emit_log;
 	next_get_relation_info_hook = get_relation_info_hook;

@@ -51,7 +51,7 @@ GRANT EXECUTE ON FUNCTION hub.equality_tag(hub.encrypted_text), hub.equality_tag
 GRANT EXECUTE ON FUNCTION hub.equality_tags(hub.encrypted_text[]), hub.equality_tags(hub.encrypted_email[]), hub.equality_tags(hub.encrypted_phone[]), hub.equality_tags(hub.encrypted_date[]), hub.equality_tags(hub.encrypted_jsonb[]) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.encrypted_text_probe(text), hub.encrypted_text_probes(text[]), hub.encrypted_email_probe(text), hub.encrypted_email_probes(text[]), hub.encrypted_phone_probe(text), hub.encrypted_phone_probes(text[]), hub.encrypted_date_probe(text), hub.encrypted_date_probes(text[]), hub.encrypted_jsonb_probe(text), hub.encrypted_jsonb_probes(text[]) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.email_domain(hub.encrypted_email), hub.phone_region(hub.encrypted_phone), hub.year_of(hub.encrypted_date), hub.age_band(hub.encrypted_date, int) TO PUBLIC;
-GRANT EXECUTE ON FUNCTION hub.authenticate(text), hub.challenge(), hub.whoami(), hub.sees_configuration(), hub.expand_regions(text[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.authenticate(text), hub.challenge(), hub.whoami(), hub.sees_configuration() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.in_regions(hub.region), hub.in_lines(int), hub.in_teams(int), hub.is_me(int) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.my_regions(), hub.my_lines(), hub.my_teams(), hub.my_member_id() TO PUBLIC;
 -- who creates a partition of a governed table gets copies of its triggers

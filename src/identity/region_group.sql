@@ -26,7 +26,7 @@ SELECT o.*, true AS own FROM hub.region_group_own o
 UNION ALL
 SELECT d.*, false FROM hub.region_group_default d WHERE NOT EXISTS (SELECT FROM hub.region_group_own o WHERE o.name = d.name);
 COMMENT ON VIEW hub.region_group IS 'Names for several regions, which hub.expand_regions() takes';
-GRANT SELECT ON hub.region_group TO PUBLIC;
+GRANT SELECT ON hub.region_group TO hub_admin, hub_manager, hub_compliance;
 
 CREATE FUNCTION hub.expand_regions(VARIADIC names text[]) RETURNS hub.region[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -80,3 +80,4 @@ END
 $$;
 COMMENT ON FUNCTION hub.set_region_group(text, hub.region[], text) IS 'Adds or changes a group of regions. What members were granted before stays: give them the new regions with hub.set_member_scope()';
 GRANT EXECUTE ON FUNCTION hub.set_region_group(text, hub.region[], text) TO hub_admin;
+GRANT EXECUTE ON FUNCTION hub.expand_regions(text[]) TO hub_admin, hub_manager, hub_compliance;

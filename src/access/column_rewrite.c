@@ -32,9 +32,11 @@
 #include "foundation/errors.h"
 #include "foundation/memory.h"
 #include "keyring/envelope.h"
+#include "keyring/keyring.h"
 #include "types/encrypted.h"
 
 PG_FUNCTION_INFO_V1(hub_column_rewrite_step);
+PG_FUNCTION_INFO_V1(hub_finish_tag_rotation);
 PG_FUNCTION_INFO_V1(hub_run_as_owner);
 PG_FUNCTION_INFO_V1(hub_copy_column);
 PG_FUNCTION_INFO_V1(hub_fits_encrypted);
@@ -70,6 +72,15 @@ hub_column_rewrite_step(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 4; i++)
 		values[i] = PG_GETARG_DATUM(i);
 	result = govern_run_engine("SELECT hub.do_column_rewrite_step($1, $2, $3, $4)", 4, types, values, NULL);
+	PG_RETURN_TEXT_P(cstring_to_text(result ? result : ""));
+}
+
+/* Do the last step of a rotation of tag keys; the step itself looks who calls */
+Datum
+hub_finish_tag_rotation(PG_FUNCTION_ARGS)
+{
+	char	   *result = govern_run_engine("SELECT hub.do_finish_tag_rotation()", 0, NULL, NULL, NULL);
+
 	PG_RETURN_TEXT_P(cstring_to_text(result ? result : ""));
 }
 
@@ -296,6 +307,15 @@ open_for_copy(const CopyPlan *plan, struct varlena *value)
 	return opened;
 }
 
+/* Return the generation of tag keys that a copy of an encrypted column is made under */
+static int
+copy_generation(void)
+{
+	int			next = keyring_next_tag_generation();
+
+	return next != 0 ? next : keyring_tag_generation();
+}
+
 /* Make the copy of a value */
 static Datum
 make_copy(const CopyPlan *plan, Relation relation, Datum value, const pg_uuid_t *subject)
@@ -307,6 +327,8 @@ make_copy(const CopyPlan *plan, Relation relation, Datum value, const pg_uuid_t 
 
 	if (!plan->copy_encrypted)
 		return open_for_copy(plan, PG_DETOAST_DATUM_PACKED(value));
+	if (plan->source_encrypted)
+		return PointerGetDatum(encrypted_seal_anew(PG_DETOAST_DATUM_PACKED(value), copy_generation()));
 	text = plain_text(plan->source_type, value, &len);
 	sealed = encrypted_seal_plain(plan->family, text, len, plan->class_id, subject, &reason);
 	if (sealed == NULL)
@@ -320,10 +342,13 @@ copy_still_stands(const CopyPlan *plan, Datum copy, const pg_uuid_t *subject)
 {
 	EnvelopeView view;
 
-	if (!plan->copy_encrypted || subject == NULL)
+	if (!plan->copy_encrypted)
 		return true;
 	envelope_view(PG_DETOAST_DATUM_PACKED(copy), &view);
-	return memcmp(&view.subject, subject, UUID_LEN) == 0;
+	if (plan->source_encrypted && (view.flags & ENVELOPE_FLAG_SEARCHABLE) != 0 &&
+		envelope_tag_generation(&view) != copy_generation())
+		return false;
+	return subject == NULL || memcmp(&view.subject, subject, UUID_LEN) == 0;
 }
 
 /* Trigger: keep the copy of a column in step with it */
@@ -429,6 +454,8 @@ hub_same_when_opened(PG_FUNCTION_ARGS)
 				 errmsg("hub.same_when_opened() can only be called by the engine")));
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_BOOL(PG_ARGISNULL(0) && PG_ARGISNULL(1));
+	if (source_encrypted && encrypted_type_family(copy_type, &family))
+		PG_RETURN_BOOL(encrypted_same_content(PG_GETARG_VARLENA_PP(0), PG_GETARG_VARLENA_PP(1)));
 	text = plain_text(source_encrypted ? copy_type : source_type,
 					  PG_GETARG_DATUM(source_encrypted ? 1 : 0), &len);
 	PG_RETURN_BOOL(encrypted_holds_plain(PG_GETARG_VARLENA_PP(source_encrypted ? 0 : 1), text, len));

@@ -148,12 +148,30 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.open_column_rewrite(regclass, name) IS 'Locks and returns the rewriting of a column that is under way, or null; engine only';
 
+CREATE FUNCTION hub.identifier_pattern(name pg_catalog.name) RETURNS pg_catalog.text
+	LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT '(?<![\w"])' || regexp_replace(quote_ident(name), '(\W)', '\\\1', 'g') || '(?![\w"])' $$;
+COMMENT ON FUNCTION hub.identifier_pattern(name) IS 'Regular expression that finds a name in an SQL expression; engine only';
+
+-- What the expressions and the condition of an index say of a column beyond what
+-- holds for an encrypted one too: whether it is null, and its equality tag.
+CREATE FUNCTION hub.index_looks_inside(index pg_catalog.regclass, column_name pg_catalog.name) RETURNS pg_catalog.bool
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT regexp_replace(concat_ws(' ', pg_get_expr(i.indpred, i.indrelid), (
+			SELECT string_agg(pg_get_indexdef(i.indexrelid, s + 1, false), ' ') FROM generate_series(0, i.indnatts - 1) s WHERE i.indkey[s] = 0)),
+		p || ' IS (NOT )?NULL|hub\.equality_tag\(' || p || '\)', '', 'g') ~ p
+	FROM pg_index i, hub.identifier_pattern(column_name) p
+	WHERE i.indexrelid = index
+$$;
+COMMENT ON FUNCTION hub.index_looks_inside(regclass, name) IS 'Whether the expressions or the condition of an index go by values of a column; engine only';
+
 -- The indexes of a column with the statements that make the same on its copy.
 CREATE FUNCTION hub.column_indexes(
 	target pg_catalog.regclass, target_column pg_catalog.name, copy_name pg_catalog.name,
 	OUT index pg_catalog.regclass, OUT index_name pg_catalog.name, OUT constraint_name pg_catalog.name,
 	OUT copy_index pg_catalog.name, OUT built pg_catalog.bool, OUT statement pg_catalog.text, OUT attach pg_catalog.text,
-	OUT key_columns pg_catalog.text[], OUT is_key pg_catalog.bool
+	OUT key_columns pg_catalog.text[]
 ) RETURNS SETOF pg_catalog.record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -168,15 +186,17 @@ AS $$
 				CASE WHEN i.indnullsnotdistinct THEN ' NULLS NOT DISTINCT' ELSE '' END,
 				' WITH (' || array_to_string(c.reloptions, ', ') || ')',
 				' TABLESPACE ' || quote_ident(ts.spcname),
-				' WHERE ' || pg_get_expr(i.indpred, i.indrelid)) END,
+				' WHERE ' || regexp_replace(pg_get_expr(i.indpred, i.indrelid), p.pattern, quote_ident(copy_name), 'g')) END,
 		CASE WHEN o.oid IS NULL THEN format('ALTER INDEX %I.%I RENAME TO %I', ns.nspname, n.copy_index, c.relname)
 			WHEN r.relkind = 'p' THEN format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', target, n.copy_index, o.conname)
 			ELSE format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I%s', target, o.conname,
 				CASE o.contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, n.copy_index, d.deferral) END,
-		k.names, a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1])
+		k.names
 	FROM pg_attribute a
 	JOIN pg_class r ON r.oid = a.attrelid
-	JOIN pg_index i ON i.indrelid = a.attrelid AND a.attnum = ANY (i.indkey)
+	CROSS JOIN LATERAL (SELECT hub.identifier_pattern(a.attname) AS pattern) p
+	JOIN pg_index i ON i.indrelid = a.attrelid
+		AND (a.attnum = ANY (i.indkey) OR concat(i.indexprs::text, i.indpred::text) ~ format(':varattno %s ', a.attnum))
 	JOIN pg_class c ON c.oid = i.indexrelid
 	JOIN pg_namespace ns ON ns.oid = c.relnamespace
 	JOIN pg_am am ON am.oid = c.relam
@@ -193,6 +213,7 @@ AS $$
 		FROM (
 			SELECT s.at,
 				CASE WHEN i.indkey[s.at] = a.attnum THEN quote_ident(copy_name)
+					WHEN i.indkey[s.at] = 0 THEN regexp_replace(pg_get_indexdef(i.indexrelid, s.at + 1, false), p.pattern, quote_ident(copy_name), 'g')
 					ELSE pg_get_indexdef(i.indexrelid, s.at + 1, false) END AS item,
 				concat_ws(' ', '',
 					CASE WHEN i.indkey[s.at] <> a.attnum AND i.indcollation[s.at] <> 0 THEN 'COLLATE ' || i.indcollation[s.at]::regcollation END,
@@ -221,7 +242,8 @@ AS $$
 	), mentioned AS (
 		-- pg_depend has no entry when an index names the column both as key and in its predicate
 		SELECT t.relation, i.indexrelid::regclass AS index,
-			concat(i.indexprs::text, i.indpred::text) ~ format(':varattno %s ', t.attnum) AS in_expression,
+			concat(i.indexprs::text, i.indpred::text) ~ format(':varattno %s ', t.attnum)
+				AND hub.index_looks_inside(i.indexrelid, target_column) AS in_expression,
 			t.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) AS is_key,
 			c.relispartition, am.amname, i.indisreplident, i.indisvalid, i.indisexclusion, i.indisprimary,
 			(SELECT bool_and(o.opcdefault) FROM generate_subscripts(i.indkey, 1) s

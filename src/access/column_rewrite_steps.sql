@@ -18,7 +18,7 @@ DECLARE
 	attribute pg_attribute;
 	governed hub.governed;
 	action text := params ->> 'action';
-	new_type regtype := (params ->> 'type')::regtype;
+	new_type regtype := CASE params ->> 'action' WHEN 'reseal' THEN NULL ELSE params ->> 'type' END::regtype;
 	obstacles text;
 	searchable bool := true;
 	bad record;
@@ -55,7 +55,7 @@ BEGIN
 		RAISE EXCEPTION 'cannot rewrite column "%" of "%"', target_column, target
 			USING ERRCODE = 'CH307', DETAIL = 'The row policies and the sealing of the relation go by it.';
 	END IF;
-	IF NOT EXISTS (
+	IF action <> 'reseal' AND NOT EXISTS (
 		SELECT FROM hub.rewritable_types() t
 		WHERE CASE action WHEN 'encrypt' THEN t.plain = attribute.atttypid::regtype AND t.encrypted = new_type
 			ELSE t.encrypted = attribute.atttypid::regtype AND t.plain = new_type END)
@@ -100,7 +100,7 @@ AS $$
 DECLARE
 	open_one hub.column_rewrite := hub.open_column_rewrite(target, target_column);
 	attribute pg_attribute;
-	new_type text := (params ->> 'type')::regtype || coalesce('(' || quote_literal(params ->> 'data_class') || ')', '');
+	new_type text := CASE params ->> 'action' WHEN 'reseal' THEN params ->> 'type' ELSE (params ->> 'type')::regtype::text END || coalesce('(' || quote_literal(params ->> 'data_class') || ')', '');
 	new_name name;
 	default_value text;
 	request bigint;
@@ -448,11 +448,15 @@ AS $$
 DECLARE
 	rewrite hub.column_rewrite;
 	batch_size int := coalesce((params ->> 'batch_size')::int, 1000);
+	target_type text;
 BEGIN
 	IF batch_size < 1 THEN
 		RAISE EXCEPTION 'the batch size must be positive' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	IF params ->> 'action' = 'decrypt' AND params ->> 'type' IS NULL THEN
+	IF params ->> 'action' = 'reseal' THEN
+		SELECT format_type(a.atttypid, a.atttypmod) INTO target_type FROM pg_attribute a WHERE a.attrelid = target AND a.attname = target_column;
+		params := params || jsonb_build_object('type', target_type);
+	ELSIF params ->> 'action' = 'decrypt' AND params ->> 'type' IS NULL THEN
 		params := params || jsonb_build_object('type', (
 			SELECT CASE a.atttypid WHEN 'hub.encrypted_date'::regtype THEN 'date' WHEN 'hub.encrypted_jsonb'::regtype THEN 'jsonb' ELSE 'text' END
 			FROM pg_attribute a WHERE a.attrelid = target AND a.attname = target_column));
@@ -479,7 +483,7 @@ BEGIN
 			WHEN 'proving' THEN hub.prove_column_copy(rewrite)
 			WHEN 'verifying' THEN hub.verify_column_copy(rewrite, batch_size)
 			WHEN 'indexing' THEN hub.index_column_copy(rewrite, coalesce((params ->> 'build_indexes')::bool, true))
-			ELSE hub.swap_column_copy(rewrite) END;
+			ELSE CASE WHEN (params ->> 'hold')::bool THEN 'held' ELSE hub.swap_column_copy(rewrite) END END;
 	EXCEPTION WHEN lock_not_available THEN
 		RETURN 'locked';
 	END;
@@ -509,7 +513,7 @@ BEGIN
 				PERFORM pg_catalog.pg_sleep(1);
 			ELSE
 				refusals := 0;
-				EXIT WHEN step OPERATOR(pg_catalog.<>) 'next' OR state OPERATOR(pg_catalog.=) ANY (ARRAY['done', 'missing']);
+				EXIT WHEN step OPERATOR(pg_catalog.<>) 'next' OR state OPERATOR(pg_catalog.=) ANY (ARRAY['done', 'missing', 'held']);
 			END IF;
 		END LOOP;
 	END LOOP;
@@ -547,6 +551,101 @@ END
 $$;
 COMMENT ON PROCEDURE hub.decrypt_column(regclass, name, regtype, int4, bool) IS
 'Turns an encrypted column into a plain one, in the same way. Needs ownership of the table, and an approval of the action decrypt_column with params {"relation": …, "column": …}, superusers too. Audited.';
+
+-- Encrypted columns of a relation of the user's, or of all of them.
+CREATE FUNCTION hub.columns_to_reseal(of_relation pg_catalog.regclass DEFAULT NULL, OUT relation pg_catalog.regclass, OUT column_name pg_catalog.name)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.oid::regclass, a.attname
+	FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	WHERE hub.is_encrypted_type(a.atttypid) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+		AND c.relnamespace <> 'hub'::regnamespace AND (of_relation IS NULL OR c.oid = of_relation)
+		AND NOT EXISTS (SELECT FROM hub.column_rewrite r WHERE r.relation = c.oid AND r.copy_name = a.attname AND r.finished_at IS NULL)
+		AND (of_relation IS NOT NULL OR NOT EXISTS (SELECT FROM hub.data_class d WHERE d.class_id = a.atttypmod AND NOT d.searchable))
+	ORDER BY c.oid, a.attnum
+$$;
+COMMENT ON FUNCTION hub.columns_to_reseal(regclass) IS 'Encrypted columns of one relation, or those with equality tags of all relations; engine only';
+
+CREATE PROCEDURE hub.reseal(relation pg_catalog.regclass, batch_size pg_catalog.int4 DEFAULT 1000, build_indexes pg_catalog.bool DEFAULT true)
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	column_name pg_catalog.name;
+BEGIN
+	FOR column_name IN SELECT c.column_name FROM hub.columns_to_reseal(relation) c LOOP
+		CALL hub.rewrite_column(relation, column_name, pg_catalog.jsonb_build_object('action', 'reseal',
+			'batch_size', batch_size, 'build_indexes', build_indexes, 'hold', hub.tag_generation_is_open()));
+	END LOOP;
+	COMMIT;
+END
+$$;
+COMMENT ON PROCEDURE hub.reseal(regclass, int4, bool) IS
+'Seals all encrypted values of a table anew while it is in use, one column after the other, in the way of hub.encrypt_column(); call it again after a crash and it goes on. While a generation of tag keys is open the copies wait for those of all other tables; hub.rotate_tag_keys() puts them in place together. Needs ownership of the table.';
+
+CREATE FUNCTION hub.tag_generation_is_open() RETURNS pg_catalog.bool
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT EXISTS (SELECT FROM hub.tag_generation g WHERE g.current_since IS NULL) $$;
+COMMENT ON FUNCTION hub.tag_generation_is_open() IS 'Whether a rotation of tag keys is under way';
+
+CREATE FUNCTION hub.finish_tag_rotation() RETURNS pg_catalog.text
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hub_finish_tag_rotation';
+COMMENT ON FUNCTION hub.finish_tag_rotation() IS
+'Last step of hub.rotate_tag_keys(): puts all copies in their places and makes the open generation of tag keys current, in one transaction. Returns done, or locked when a table is in use. For hub administrators and superusers.';
+
+CREATE FUNCTION hub.do_finish_tag_rotation() RETURNS pg_catalog.text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	rewrite hub.column_rewrite;
+BEGIN
+	PERFORM hub.require_configurer();
+	PERFORM set_config('lock_timeout', '2s', true);
+	BEGIN
+		FOR rewrite IN SELECT r.* FROM hub.column_rewrite r WHERE r.action = 'reseal' AND r.finished_at IS NULL ORDER BY r.relation, r.id FOR UPDATE LOOP
+			IF rewrite.status <> 'swapping' OR hub.swap_column_copy(rewrite) <> 'done' THEN
+				RAISE EXCEPTION 'column "%" of relation "%" is %, so tag keys cannot change yet', rewrite.column_name, rewrite.relation, rewrite.status
+					USING ERRCODE = 'CH307', HINT = 'CALL hub.rotate_tag_keys() again.';
+			END IF;
+		END LOOP;
+		PERFORM hub.switch_tag_generation();
+	EXCEPTION WHEN lock_not_available THEN
+		RETURN 'locked';
+	END;
+	RETURN 'done';
+END
+$$;
+COMMENT ON FUNCTION hub.do_finish_tag_rotation() IS 'What hub.finish_tag_rotation() does; engine only';
+
+CREATE PROCEDURE hub.rotate_tag_keys(batch_size pg_catalog.int4 DEFAULT 1000)
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	item record;
+	state pg_catalog.text;
+	refusals pg_catalog.int4 := 0;
+BEGIN
+	PERFORM hub.open_tag_generation();
+	COMMIT;
+	FOR item IN SELECT c.relation, c.column_name FROM hub.columns_to_reseal() c LOOP
+		CALL hub.rewrite_column(item.relation, item.column_name, pg_catalog.jsonb_build_object('action', 'reseal',
+			'batch_size', batch_size, 'hold', true));
+	END LOOP;
+	LOOP
+		state := hub.finish_tag_rotation();
+		COMMIT;
+		EXIT WHEN state OPERATOR(pg_catalog.=) 'done';
+		refusals := refusals OPERATOR(pg_catalog.+) 1;
+		IF refusals OPERATOR(pg_catalog.>) 60 THEN
+			RAISE EXCEPTION 'could not lock all tables with equality tags in % attempts', refusals
+				USING ERRCODE = 'lock_not_available', HINT = 'Call the procedure again when long transactions have ended; what was done stays.';
+		END IF;
+		PERFORM pg_catalog.pg_sleep(1);
+	END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE hub.rotate_tag_keys(int4) IS
+'Makes new keys for equality tags and seals all columns that have tags anew under them, online: copies are filled beside the columns, and one short transaction puts all of them in place. UNIQUE holds all the time. Call it again after a crash and it goes on. For superusers.';
 
 CREATE FUNCTION hub.cancel_column_rewrite(relation pg_catalog.regclass, column_name pg_catalog.name) RETURNS pg_catalog.text
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp

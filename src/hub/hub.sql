@@ -62,5 +62,6 @@ GRANT EXECUTE ON FUNCTION hub.wait_for_audit() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.verify_receipt(jsonb), hub.verify_receipt(jsonb, text) TO PUBLIC;
 -- these check that the caller owns the table
 GRANT EXECUTE ON FUNCTION hub.column_rewrite_step(regclass, name, text, jsonb), hub.cancel_column_rewrite(regclass, name) TO PUBLIC;
-GRANT EXECUTE ON PROCEDURE hub.encrypt_column(regclass, name, regtype, text, int4, bool), hub.decrypt_column(regclass, name, regtype, int4, bool), hub.rewrite_column(regclass, name, jsonb) TO PUBLIC;
+GRANT EXECUTE ON PROCEDURE hub.encrypt_column(regclass, name, regtype, text, int4, bool), hub.decrypt_column(regclass, name, regtype, int4, bool), hub.rewrite_column(regclass, name, jsonb), hub.reseal(regclass, int4, bool) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.columns_to_reseal(regclass), hub.tag_generation_is_open() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.copy_column(), hub.fits_encrypted("any", regtype), hub.same_when_opened("any", "any"), hub.rewritable_types() TO PUBLIC;

@@ -623,28 +623,72 @@ encrypted_tag_of_generation(const struct varlena *value, int generation,
 	return true;
 }
 
-/* Seal a value anew with its tag under another generation of tag keys */
+/* Seal a value anew, its tag under a generation of tag keys */
 struct varlena *
-encrypted_retag(struct varlena *value, int generation)
+encrypted_seal_anew(struct varlena *value, int generation)
 {
 	EnvelopeView view;
 	Size		len;
 	char	   *plaintext;
 	uint8		tag[ENVELOPE_TAG_BYTES];
-	struct varlena *retagged;
+	struct varlena *sealed;
+
+	envelope_view(value, &view);
+	plaintext = envelope_open(value, &len);
+	if (plaintext == NULL)
+		return value;
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+		sealed = envelope_seal(view.family, view.flags, view.class_id, &view.subject, NULL,
+							   plaintext, len);
+	else
+	{
+		family_tag_of_generation(view.family, generation, plaintext, len, tag);
+		sealed = envelope_seal_of_generation(view.family, view.flags, view.class_id, &view.subject,
+											 tag, generation, plaintext, len);
+	}
+	memory_free_secret(plaintext, len);
+	return sealed;
+}
+
+/* Give a value a tag under another generation of tag keys; as it is when it has that, or none */
+struct varlena *
+encrypted_retag(struct varlena *value, int generation)
+{
+	EnvelopeView view;
 
 	envelope_view(value, &view);
 	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0 ||
 		envelope_tag_generation(&view) == generation)
 		return value;
-	plaintext = envelope_open(value, &len);
-	if (plaintext == NULL)
-		return value;
-	family_tag_of_generation(view.family, generation, plaintext, len, tag);
-	retagged = envelope_seal_of_generation(view.family, view.flags, view.class_id, &view.subject,
-										   tag, generation, plaintext, len);
-	memory_free_secret(plaintext, len);
-	return retagged;
+	return encrypted_seal_anew(value, generation);
+}
+
+/* Do two values hold the same, for the same data subject and in the same class? */
+bool
+encrypted_same_content(const struct varlena *one, const struct varlena *other)
+{
+	EnvelopeView one_view;
+	EnvelopeView other_view;
+	char	   *one_text;
+	char	   *other_text;
+	Size		one_len = 0;
+	Size		other_len = 0;
+	bool		same;
+
+	envelope_view(one, &one_view);
+	envelope_view(other, &other_view);
+	if (one_view.family != other_view.family || one_view.class_id != other_view.class_id ||
+		memcmp(&one_view.subject, &other_view.subject, UUID_LEN) != 0)
+		return false;
+	one_text = envelope_open(one, &one_len);
+	other_text = envelope_open(other, &other_len);
+	same = (one_text == NULL) == (other_text == NULL) &&
+		(one_text == NULL || (one_len == other_len && memcmp(one_text, other_text, one_len) == 0));
+	if (one_text != NULL)
+		memory_free_secret(one_text, one_len);
+	if (other_text != NULL)
+		memory_free_secret(other_text, other_len);
+	return same;
 }
 
 /* Return the generation of tag keys of a value, or NULL when it has no tag */

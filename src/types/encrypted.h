@@ -65,11 +65,19 @@ extern bool encrypted_tag_of_generation(const struct varlena *value, int generat
 										uint8 tag[ENVELOPE_TAG_BYTES]);
 
 /*
- * The same value with its tag under another generation, for the copy of a column
- * that takes its place when tag keys are rotated: pass
- * keyring_next_tag_generation(), or keyring_tag_generation() when that is 0. A
- * value without tag, or of an erased data subject, is returned as it is.
+ * The same value with its tag under another generation. A value without tag, or
+ * of an erased data subject, is returned as it is.
  */
 extern struct varlena *encrypted_retag(struct varlena *value, int generation);
+
+/*
+ * The same value sealed anew, for the copy of a column that takes its place:
+ * pass keyring_next_tag_generation(), or keyring_tag_generation() when that is 0.
+ * That of an erased data subject is returned as it is.
+ */
+extern struct varlena *encrypted_seal_anew(struct varlena *value, int generation);
+
+/* Do two values hold the same, for the same data subject and in the same class? */
+extern bool encrypted_same_content(const struct varlena *one, const struct varlena *other);
 
 #endif							/* CUSTOMER_HUB_ENCRYPTED_H */

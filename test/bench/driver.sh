@@ -3,7 +3,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154  # work, tree, pg_config and server_user are run.sh's
 
-[ $# -gt 0 ] || set -- seal open lookup policy audit ingest
+[ $# -gt 0 ] || set -- seal open lookup policy audit ingest rotation
 for name in "$@"; do
     [ -e "$tree/test/bench/$name.sh" ] || die "no benchmark is called $name"
 done
@@ -31,6 +31,11 @@ for name in "$@"; do
         'wal_level = replica' 'max_wal_size = 8GB' 'checkpoint_timeout = 30min' \
         'random_page_cost = 1.1' "effective_cache_size = $((memory / 2))MB"
     fresh_database bench
+    if [ "$name" = rotation ]; then
+        # the key of the next epoch, which the server reads when it starts
+        as_server sh -c "umask 077 && od -An -vtx1 -N32 /dev/urandom | tr -d ' \\n' >'$server/keys/epoch-2.key'"
+        quietly as_server "$bin/pg_ctl" -w -D "$server/data" -l "$server/log" -m fast restart
+    fi
     mkdir "$work/out/$name"
     PGDATABASE=bench BENCH_DIR=$work/out/$name sh "test/bench/$name.sh"
     quietly as_server "$bin/pg_ctl" -D "$server/data" -m fast stop

@@ -31,6 +31,7 @@
 
 #define KEY_HEX_BYTES (ROOT_KEY_BYTES * 2)
 #define KEY_COMMAND_TIMEOUT_MS 10000
+#define KEY_COMMAND_TOTAL_TIMEOUT_MS 30000
 #define DERIVATION_CONTEXT "custhub1"	/* crypto_kdf wants eight bytes */
 
 typedef struct RootKey
@@ -205,95 +206,209 @@ expand_key_command(const char *command, int epoch)
 	return expanded.data;
 }
 
-/*
- * Run a command and collect what it prints, for at most a fixed time.
- *
- * Returns the number of bytes, or -1 when it failed, hung or printed too much.
- */
-static int
-run_key_command(const char *command, char *output, Size output_size)
+/* What became of one run of the key command */
+typedef enum CommandResult
 {
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   KEY_COMMAND_TIMEOUT_MS);
+	COMMAND_PRINTED,			/* exited with 0 */
+	COMMAND_DECLINED,			/* exited with another status: it has no such key */
+	COMMAND_NOT_FOUND,			/* the shell could not run it */
+	COMMAND_HUNG,
+	COMMAND_PRINTED_TOO_MUCH,
+	COMMAND_KILLED,
+	COMMAND_NOT_STARTED			/* the system could not; errno says why */
+} CommandResult;
+
+/* Be the key command: the group of its own that can be ended, and nothing of the server's */
+static void
+become_key_command(const char *command, int output)
+{
+	sigset_t	none;
+	int			nothing = open("/dev/null", O_RDONLY);
+
+	setpgid(0, 0);
+	dup2(nothing, STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	for (int fd = STDERR_FILENO + 1; fd < 64; fd++)
+		close(fd);
+	/* the postmaster has signals blocked while it starts */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	execl("/bin/sh", "sh", "-c", command, (char *) NULL);
+	_exit(127);
+}
+
+/* Read what a command prints until it closes its output; false when it hung or printed too much */
+static bool
+read_output(int fd, TimestampTz deadline, char *output, Size output_size, Size *used,
+			CommandResult *result)
+{
+	for (;;)
+	{
+		struct pollfd watched = {.fd = fd, .events = POLLIN};
+		long		remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		ssize_t		got;
+
+		*result = COMMAND_HUNG;
+		if (remaining <= 0)
+			return false;
+		if (poll(&watched, 1, (int) remaining) <= 0)
+			continue;
+		*result = COMMAND_PRINTED_TOO_MUCH;
+		if (*used == output_size)
+			return false;
+		got = read(fd, output + *used, output_size - *used);
+		if (got == 0)
+			return true;
+		if (got > 0)
+			*used += got;
+	}
+}
+
+/* Wait for a command that may have closed its output and gone on; false when it hangs */
+static bool
+wait_for_exit(pid_t pid, TimestampTz deadline, int *status)
+{
+	for (;;)
+	{
+		pid_t		ended = waitpid(pid, status, WNOHANG);
+
+		if (ended == pid || (ended < 0 && errno != EINTR))
+			return true;
+		if (TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline) <= 0)
+			return false;
+		pg_usleep(5000L);
+	}
+}
+
+/* Run a command until a deadline and collect what it prints; it is gone afterwards */
+static CommandResult
+run_key_command(const char *command, TimestampTz deadline, char *output, Size output_size,
+				Size *used)
+{
+	CommandResult result;
 	int			fds[2];
-	int			status = -1;
-	Size		used = 0;
-	bool		failed = false;
+	int			status = 0;
+	bool		ended;
 	pid_t		pid;
 
+	*used = 0;
 	if (pipe(fds) != 0)
-		return -1;
+		return COMMAND_NOT_STARTED;
 	pid = fork();
 	if (pid == 0)
-	{
-		setpgid(0, 0);
-		dup2(fds[1], STDOUT_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		execl("/bin/sh", "sh", "-c", command, (char *) NULL);
-		_exit(127);
-	}
+		become_key_command(command, fds[1]);
 	close(fds[1]);
 	if (pid < 0)
 	{
 		close(fds[0]);
-		return -1;
+		return COMMAND_NOT_STARTED;
 	}
+	setpgid(pid, pid);			/* whoever of the two comes first */
 
-	for (;;)
-	{
-		struct pollfd watched = {.fd = fds[0], .events = POLLIN};
-		long		remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-		ssize_t		got;
-
-		if (remaining <= 0 || used == output_size ||
-			(poll(&watched, 1, (int) remaining) < 0 && errno != EINTR))
-		{
-			failed = true;
-			break;
-		}
-		if (watched.revents == 0)
-			continue;
-		got = read(fds[0], output + used, output_size - used);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-		{
-			failed = got < 0;
-			break;
-		}
-		used += got;
-	}
+	ended = read_output(fds[0], deadline, output, output_size, used, &result) &&
+		wait_for_exit(pid, deadline, &status);
 	close(fds[0]);
-	if (failed)
+	if (!ended)
+	{
+		if (result != COMMAND_PRINTED_TOO_MUCH)
+			result = COMMAND_HUNG;
 		kill(-pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (failed || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return -1;
-	return (int) used;
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		return result;
+	}
+	/* a shell says so of its command's end by a signal */
+	if (WIFSIGNALED(status) || WEXITSTATUS(status) > 128)
+		return COMMAND_KILLED;
+	if (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)
+		return COMMAND_NOT_FOUND;
+	return WEXITSTATUS(status) == 0 ? COMMAND_PRINTED : COMMAND_DECLINED;
 }
 
-/* Ask the key command for epoch 1, 2, … until it has no more */
+/* Say what is wrong with a key command, and never what it printed */
+static void
+report_key_command(CommandResult result, int epoch)
+{
+	char	   *hint = "It must print the 64 hexadecimal digits of the key and exit with 0, or with another status when there is no such epoch. Call it by hand as the user that runs the server, then restart.";
+	char	   *reason = "did not print a key";
+
+	switch (result)
+	{
+		case COMMAND_PRINTED:
+		case COMMAND_DECLINED:
+			break;
+		case COMMAND_NOT_FOUND:
+			reason = "could not be run";
+			hint = "Give its whole path and let the user that runs the server execute it, then restart.";
+			break;
+		case COMMAND_HUNG:
+			reason = "did not end in time";
+			hint = "It has ten seconds for each epoch and thirty in all, and must not wait for input. See to the service behind it and restart.";
+			break;
+		case COMMAND_PRINTED_TOO_MUCH:
+			reason = "printed more than a key";
+			break;
+		case COMMAND_KILLED:
+			reason = "was ended by a signal";
+			break;
+		case COMMAND_NOT_STARTED:
+			reason = psprintf("could not be started: %s", strerror(errno));
+			hint = "See to the limits of the server's processes and restart.";
+			break;
+	}
+	remember_problem(ERRCODE_CH_KEY_UNAVAILABLE,
+					 psprintf("customer_hub.key_command %s for epoch %d", reason, epoch), hint);
+}
+
+/*
+ * Ask the key command for the keys of epoch 1, 2, …
+ *
+ * It has none of those that are retired, which come first, nor after the last.
+ * Whatever else happens than "there is no such epoch" is a problem.
+ */
 static void
 load_key_command(const char *command)
 {
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  KEY_COMMAND_TOTAL_TIMEOUT_MS);
+
 	for (int epoch = 1; epoch <= ROOT_KEY_MAX_EPOCHS; epoch++)
 	{
 		char		output[KEY_HEX_BYTES + 16];
-		int			len = run_key_command(expand_key_command(command, epoch),
-										  output, sizeof(output));
-		bool		accepted = len > 0 && accept_key(epoch, output, len);
+		char	   *expanded = expand_key_command(command, epoch);
+		TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   KEY_COMMAND_TIMEOUT_MS);
+		Size		used;
+		CommandResult result = run_key_command(expanded, Min(deadline, end), output,
+											   sizeof(output), &used);
+		bool		accepted = result == COMMAND_PRINTED && accept_key(epoch, output, used);
 
 		sodium_memzero(output, sizeof(output));
+		pfree(expanded);
+		if (accepted && epoch > 1 && root_keys[epoch - 2].loaded &&
+			sodium_memcmp(root_keys[epoch - 1].key, root_keys[epoch - 2].key, ROOT_KEY_BYTES) == 0)
+		{
+			remember_problem(ERRCODE_CH_KEY_UNAVAILABLE,
+							 psprintf("customer_hub.key_command gave the key of epoch %d again for epoch %d",
+									  epoch - 1, epoch),
+							 "Put %e, which stands for the epoch, into the command; it must exit with a status other than 0 when there is no such epoch.");
+			return;
+		}
 		if (accepted)
 			continue;
-		if (epoch == 1 || len >= 0)
-			remember_problem(ERRCODE_CH_KEY_UNAVAILABLE,
-							 psprintf("customer_hub.key_command gave no key for epoch %d", epoch),
-							 "It must print 64 hexadecimal digits within ten seconds and exit with 0; exit with another status when the epoch does not exist.");
-		return;
+		if (result != COMMAND_DECLINED)
+		{
+			report_key_command(result, epoch);
+			return;
+		}
+		if (highest_epoch > 0)
+			return;
 	}
+	if (highest_epoch == 0)
+		remember_problem(ERRCODE_CH_KEY_UNAVAILABLE,
+						 "customer_hub.key_command has no key for any epoch",
+						 "It exited with a status other than 0 each time. Call it by hand as the user that runs the server, then restart.");
 }
 
 /* Load the keys; called by the postmaster from _PG_init, before any fork */

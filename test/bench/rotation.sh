@@ -14,7 +14,7 @@ sql "CREATE ROLE bench_agent LOGIN" \
     "CREATE TABLE person (id uuid PRIMARY KEY, region hub.region NOT NULL, name hub.encrypted_text('basic'))" \
     "GRANT SELECT, INSERT, UPDATE ON person TO bench_agent, hub_agent"
 sql "SELECT hub.add_member('agent', 'hub_agent', 'bench_agent', '{DE}', '{1}', '{1}')" \
-    "SELECT hub.set_export_ceiling('hub_agent', 100000000)" \
+    "SELECT hub.set_export_ceiling('hub_agent', 100000000)" "SELECT hub.set_reveal_quota('hub_agent', 100000000)" \
     "SELECT hub.govern('person', 'id', 'region')" >/dev/null
 sql "INSERT INTO person SELECT md5(i::text)::uuid, 'DE', 'Person ' || i FROM generate_series(1, $n) i" \
     "VACUUM (ANALYZE) person" "VACUUM (ANALYZE) hub.subject_key" CHECKPOINT
@@ -49,6 +49,7 @@ wait "$rotation"
 took=$(sql "SELECT extract(epoch FROM finished_at - started_at) FROM hub.rotation_progress")
 left=$(sql "SELECT count(*) FROM hub.subject_key k WHERE k.wrapped IS NOT NULL AND k.epoch < (SELECT max(epoch) FROM hub.key_epoch)")
 
+grep -m 3 ERROR "$BENCH_DIR/busy" >&2 || true
 title "rotation: $n keys wrapped anew under a load of $clients clients, 9 reads to 1 write"
 fact 'seconds' "$took"
 fact 'keys a second' "$(awk -v n="$n" -v t="$took" 'BEGIN { print int(n / t) }')"

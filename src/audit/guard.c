@@ -19,6 +19,7 @@
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
@@ -53,6 +54,11 @@ static bool copying = false;
 
 /* Is DROP EXTENSION at work? It takes the trail with it; access decides whether it may */
 static bool dropping_extension = false;
+
+/* The partition that hub.detach_audit_partition() takes off */
+static Oid	detaching = InvalidOid;
+
+PG_FUNCTION_INFO_V1(hub_take_off_audit_partition);
 
 /* Is a relation a table of the trail, or a partition of one? */
 static bool
@@ -111,6 +117,11 @@ check_alter_table(AlterTableStmt *statement)
 			case AT_ClusterOn:
 			case AT_ReplicaIdentity:
 				break;
+			case AT_DetachPartition:
+				if (OidIsValid(detaching) &&
+					range_var_oid(((PartitionCmd *) command->def)->name) == detaching)
+					break;
+				refuse(relid);
 			case AT_ChangeOwner:
 				if (get_rolespec_oid(command->newowner, true) == get_role_oid(AUDIT_OWNER, true))
 					break;
@@ -490,6 +501,32 @@ audit_after_utility(Node *parsetree)
 		copying = false;
 	else if (IsA(parsetree, DropStmt))
 		dropping_extension = false;
+}
+
+/* Take a partition off the trail; hub.detach_audit_partition() has seen to what stays */
+Datum
+hub_take_off_audit_partition(PG_FUNCTION_ARGS)
+{
+	Oid			partition = PG_GETARG_OID(0);
+
+	if (!superuser() || !get_rel_relispartition(partition) ||
+		get_partition_parent(partition, true) != catalog_relation("audit_event"))
+		refuse(partition);
+	detaching = partition;
+	PG_TRY();
+	{
+		SPI_connect();
+		SPI_execute(psprintf("ALTER TABLE hub.audit_event DETACH PARTITION %s",
+							 quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
+														get_rel_name(partition))), false, 0);
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		detaching = InvalidOid;
+	}
+	PG_END_TRY();
+	PG_RETURN_VOID();
 }
 
 /* Write what a statement has recorded */

@@ -73,25 +73,19 @@ CREATE FUNCTION hub.audit_xid() RETURNS xid8
 	AS 'MODULE_PATHNAME', 'hub_audit_xid';
 COMMENT ON FUNCTION hub.audit_xid() IS 'the xid that events of this transaction have';
 
-CREATE FUNCTION hub.retire_audit(before timestamptz) RETURNS bigint
+-- Marks what goes as retired and, unless its partition is going to be taken off,
+-- removes it. What is recorded of retirements stays.
+CREATE FUNCTION hub.mark_audit_retired(retirement xid8, "from" timestamptz, before timestamptz, remove boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	block record;
 	earlier record;
-	retirement xid8;
 	kept bigint;
 	doomed bigint;
-	removed bigint := 0;
+	marked bigint := 0;
 	replication_role text := current_setting('session_replication_role');
 BEGIN
-	IF before > now() THEN
-		RAISE EXCEPTION 'events of the future cannot be retired' USING ERRCODE = 'invalid_parameter_value';
-	END IF;
 	LOCK TABLE hub.audit_block IN SHARE ROW EXCLUSIVE MODE;
-
-	retirement := hub.audit_xid();
-	INSERT INTO hub.audit_retirement VALUES (retirement, before);
-
 	PERFORM set_config('session_replication_role', 'replica', true);
 	FOR block IN
 		SELECT b.* FROM hub.audit_block b
@@ -99,8 +93,8 @@ BEGIN
 		ORDER BY b.block_no
 	LOOP
 		SELECT b.* INTO earlier FROM hub.audit_block b WHERE b.block_no = block.block_no - 1 AND b.xid_base = block.xid_base;
-		SELECT count(*) FILTER (WHERE e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'),
-			count(*) FILTER (WHERE e.recorded_at >= before OR e.operation = 'RETIRE')
+		SELECT count(*) FILTER (WHERE e.recorded_at >= "from" AND e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'),
+			count(*) FILTER (WHERE e.recorded_at < "from" OR e.recorded_at >= before OR e.operation = 'RETIRE')
 		INTO doomed, kept
 		FROM hub.audit_event e
 		WHERE e.xid BETWEEN block.first_xid AND block.last_xid
@@ -109,7 +103,7 @@ BEGIN
 				OR NOT pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, earlier.snapshot));
 		-- later blocks may hold long transactions, so the loop does not end at the first that is young
 		CONTINUE WHEN doomed = 0;
-		IF kept = 0 THEN
+		IF kept = 0 AND NOT EXISTS (SELECT FROM hub.audit_retired_event r WHERE r.block_no = block.block_no) THEN
 			INSERT INTO hub.audit_retired_block VALUES (block.block_no, retirement);
 			DELETE FROM hub.audit_transaction t
 			WHERE t.xid BETWEEN block.first_xid AND block.last_xid
@@ -121,21 +115,40 @@ BEGIN
 			SELECT e.xid, e.ordinal, block.block_no, sha256('\x00'::bytea || hub.audit_canonical(e)), e.tag, retirement
 			FROM hub.audit_event e
 			WHERE e.xid BETWEEN block.first_xid AND block.last_xid
-				AND e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'
+				AND e.recorded_at >= "from" AND e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'
 				AND pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, block.snapshot)
 				AND (earlier.block_no IS NULL
 					OR NOT pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, earlier.snapshot));
 		END IF;
-		DELETE FROM hub.audit_event e
-		WHERE e.xid BETWEEN block.first_xid AND block.last_xid
-			AND e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'
-			AND pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, block.snapshot)
-			AND (earlier.block_no IS NULL
-				OR NOT pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, earlier.snapshot));
-		removed := removed + doomed;
+		IF remove THEN
+			DELETE FROM hub.audit_event e
+			WHERE e.xid BETWEEN block.first_xid AND block.last_xid
+				AND e.recorded_at >= "from" AND e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'
+				AND pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, block.snapshot)
+				AND (earlier.block_no IS NULL
+					OR NOT pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, earlier.snapshot));
+		END IF;
+		marked := marked + doomed;
 	END LOOP;
 	PERFORM set_config('session_replication_role', replication_role, true);
+	RETURN marked;
+END
+$$;
+COMMENT ON FUNCTION hub.mark_audit_retired(xid8, timestamptz, timestamptz, boolean) IS
+'Marks sealed events of a time as retired: their blocks, or their hashes where a block also holds others. Part of hub.retire_audit() and hub.detach_audit_partition()';
 
+CREATE FUNCTION hub.retire_audit(before timestamptz) RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	retirement xid8;
+	removed bigint;
+BEGIN
+	IF before > now() THEN
+		RAISE EXCEPTION 'events of the future cannot be retired' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	retirement := hub.audit_xid();
+	INSERT INTO hub.audit_retirement VALUES (retirement, before);
+	removed := hub.mark_audit_retired(retirement, '-infinity', before, true);
 	PERFORM hub.record_relation_event('config', 'hub.audit_event', 'RETIRE',
 		jsonb_build_object('retired', hub.audit_retirement_digest(retirement), 'events', removed));
 	RETURN removed;
@@ -143,3 +156,62 @@ END
 $$;
 COMMENT ON FUNCTION hub.retire_audit(timestamptz) IS
 'Takes sealed events that were recorded before a point in time out of the audit trail. Headers stay, and hashes where a block also holds younger events, so everything that is left still verifies. Returns how many events went';
+
+CREATE FUNCTION hub.audit_partition_lines(partition regclass) RETURNS TABLE (line bigint, content text)
+LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'hub_audit_partition_lines';
+COMMENT ON FUNCTION hub.audit_partition_lines(regclass) IS 'Lines of an export; part of hub.export_audit()';
+
+CREATE FUNCTION hub.export_audit(partition regclass) RETURNS TABLE (line bigint, content text)
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM hub.begin_audit_read('export_audit');
+	RETURN QUERY SELECT l.line, l.content FROM hub.audit_partition_lines(partition) l;
+END
+$$;
+COMMENT ON FUNCTION hub.export_audit(regclass) IS
+'A partition of the audit trail with what proves it, line by line: events, transactions, block headers, and a signed checkpoint. Verifies without the database; docs/compliance.md has the format';
+GRANT EXECUTE ON FUNCTION hub.export_audit(regclass) TO hub_compliance;
+
+CREATE FUNCTION hub.take_off_audit_partition(partition regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_take_off_audit_partition';
+COMMENT ON FUNCTION hub.take_off_audit_partition(regclass) IS 'Step of hub.detach_audit_partition(); engine only';
+
+CREATE FUNCTION hub.detach_audit_partition(partition regclass) RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	bounds text[];
+	retirement xid8;
+	marked bigint;
+	present bigint;
+	replication_role text := current_setting('session_replication_role');
+BEGIN
+	SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') INTO bounds
+	FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+	WHERE c.oid = partition AND i.inhparent = 'hub.audit_event'::regclass;
+	IF bounds IS NULL OR bounds[2]::timestamptz > clock_timestamp() THEN
+		RAISE EXCEPTION 'table "%" is not a past month of the audit trail', partition
+			USING ERRCODE = 'wrong_object_type', HINT = 'hub.retire_audit() takes events out of hub.audit_event_default.';
+	END IF;
+
+	retirement := hub.audit_xid();
+	INSERT INTO hub.audit_retirement VALUES (retirement, bounds[2]::timestamptz);
+	marked := hub.mark_audit_retired(retirement, bounds[1]::timestamptz, bounds[2]::timestamptz, false);
+	EXECUTE format('SELECT count(*) FROM %s e WHERE e.operation IS DISTINCT FROM ''RETIRE''', partition) INTO present;
+	IF present <> marked THEN
+		RAISE EXCEPTION '% events of "%" are not sealed yet', present - marked, partition
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'CALL hub.seal_audit() first, and see that hub.verify_audit() finds nothing.';
+	END IF;
+	PERFORM hub.take_off_audit_partition(partition);
+
+	-- what was recorded of earlier retirements stays; without a partition its place is the default one
+	PERFORM set_config('session_replication_role', 'replica', true);
+	EXECUTE format('INSERT INTO hub.audit_event SELECT e.* FROM %s e WHERE e.operation = ''RETIRE''', partition);
+	PERFORM set_config('session_replication_role', replication_role, true);
+	PERFORM hub.record_relation_event('config', 'hub.audit_event', 'RETIRE',
+		jsonb_build_object('retired', hub.audit_retirement_digest(retirement), 'events', marked, 'partition', partition::text));
+	RETURN marked;
+END
+$$;
+COMMENT ON FUNCTION hub.detach_audit_partition(regclass) IS
+'Takes a past month off the audit trail as a table of its own, which can then be dropped: export it with hub.export_audit() before. All its events must be sealed; headers stay, and hashes where a block also holds events of other months, so the rest still verifies; that it went is an event. Returns how many events went';

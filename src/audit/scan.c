@@ -297,6 +297,13 @@ scan_next_transaction(TrailScan *scan, TransactionRow *row, StringInfo bytes)
 	return true;
 }
 
+/* Return the table that the current row is in */
+Oid
+scan_table(const TrailScan *scan)
+{
+	return RelationGetRelid(scan->current->relation);
+}
+
 /* End a scan */
 void
 scan_end(TrailScan *scan)

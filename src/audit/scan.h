@@ -28,6 +28,7 @@ extern TrailScan *scan_transactions(const BlockSnapshot *before, const BlockSnap
 /* Go on to the next row, whose contents stay until the one after is asked for */
 extern bool scan_next_event(TrailScan *scan, AuditEvent *event);
 extern bool scan_next_transaction(TrailScan *scan, TransactionRow *row, StringInfo bytes);
+extern Oid	scan_table(const TrailScan *scan);	/* where the current row is */
 extern void scan_end(TrailScan *scan);
 
 #endif							/* CUSTOMER_HUB_SCAN_H */

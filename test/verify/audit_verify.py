@@ -4,6 +4,7 @@
     audit_verify.py event PUBLIC_KEY PROOF.json        what hub.audit_proof() returned
     audit_verify.py consistency PUBLIC_KEY PROOF.json  what hub.audit_consistency() returned
     audit_verify.py checkpoint PUBLIC_KEY NOTE.txt     what hub.audit_checkpoint() returned
+    audit_verify.py export PUBLIC_KEY LINES.txt        lines of hub.export_audit()
     audit_verify.py anchors PUBLIC_KEY FILE            a file of customer_hub.audit_anchor_directory
 
 PUBLIC_KEY is what hub.audit_public_key() returned, kept from a time when the
@@ -226,6 +227,115 @@ def verify_consistency(vkey, proof, note):
     print(f"the log of {new_size} blocks begins with that of {old_size} blocks: verified")
 
 
+class Tree:
+    """A tree that grows, RFC 6962 section 2.1"""
+
+    def __init__(self):
+        self.size, self.edge = 0, []
+
+    def add(self, leaf):
+        self.edge.append(leaf)
+        self.size += 1
+        bits = self.size
+        while bits & 1 == 0:
+            right = self.edge.pop()
+            self.edge.append(node_hash(self.edge.pop(), right))
+            bits >>= 1
+
+    def root(self):
+        if not self.edge:
+            return sha256(b"")
+        root = self.edge[-1]
+        for left in reversed(self.edge[:-1]):
+            root = node_hash(left, root)
+        return root
+
+
+class Block:
+    """A block of an export, as its lines come in"""
+
+    def __init__(self, part, size, root):
+        log = part["log"]
+        path = [unbase64(p) for p in log["path"]]
+        self.number = part["block"]
+        if log["size"] != size or log["index"] != self.number:
+            raise Refused("the block has another number")
+        if root_from_inclusion(leaf_hash(part["header"].encode()), log["index"], size, path) != root:
+            raise Refused(f"block {self.number} is not in the log")
+        self.header = part["header"].split("\n")
+        if (len(self.header) != 14 or self.header[0] != "customer_hub/block/v1"
+                or int(self.header[1]) != self.number):
+            raise Refused("the block header is malformed")
+        self.events, self.transactions = Tree(), Tree()
+        self.place, self.given, self.unnamed = (0, 0), 0, set()
+
+    def add_event(self, event):
+        if isinstance(event, dict):
+            self.events.add(unbase64(event["hash"]))
+            return
+        data = unbase64(event)
+        found = fields(data)
+        place = (number(found[1]), number(found[2]))
+        if data[:1] != b"\x01" or place <= self.place:
+            raise Refused(f"event {place} is out of order")
+        self.place = place
+        self.unnamed.add(place[0])
+        self.events.add(leaf_hash(data))
+        self.given += 1
+
+    def add_transaction(self, row):
+        data = unbase64(row)
+        if data[:1] != b"T":
+            raise Refused("these are not the bytes of a transaction")
+        self.unnamed.discard(number(fields(data)[1]))
+        self.transactions.add(leaf_hash(data))
+
+    def end(self):
+        if (self.events.size, self.events.root()) != (int(self.header[7]), bytes.fromhex(self.header[8])):
+            raise Refused(f"block {self.number} holds other events than were sealed")
+        if ((self.transactions.size, self.transactions.root()) !=
+                (int(self.header[9]), bytes.fromhex(self.header[10]))):
+            raise Refused(f"block {self.number} holds other transactions than were sealed")
+        if self.unnamed:
+            raise Refused(f"nobody is named for transaction {min(self.unnamed)}")
+
+
+def verify_export(vkey, lines, note):
+    first = json.loads(next(lines))
+    if first.get("format") != "customer_hub/audit-export/v1":
+        raise Refused("this is not an export of an audit trail")
+    if note is not None and note.rstrip("\n") != first["checkpoint"].rstrip("\n"):
+        raise Refused("the export is against another checkpoint")
+    _, size, root = open_checkpoint(vkey, first["checkpoint"])
+    blocks = events = 0
+    block = last = None
+    for line in lines:
+        part = json.loads(line)
+        if last is not None or ("block" in part) == (block is not None) and "blocks" not in part:
+            raise Refused("the lines are out of order")
+        if "blocks" in part:
+            last = part
+        elif "block" in part:
+            block = Block(part, size, root)
+        elif "events" in part:
+            for event in part["events"]:
+                block.add_event(event)
+        elif "transactions" in part:
+            for row in part["transactions"]:
+                block.add_transaction(row)
+        elif "end" in part:
+            block.end()
+            blocks += 1
+            events += block.given
+            block = None
+        else:
+            raise Refused("a line is of no known kind")
+    if last is None or block is not None or (last["blocks"], last["events"]) != (blocks, events):
+        raise Refused("the export is cut short")
+    print(f"{events} events of {first['partition']} in {blocks} blocks, in the log of {size} blocks: verified")
+
+
+
 def verify_anchors(vkey, text):
     """A file of notes, each ended by an empty line"""
     name = vkey.strip().split("+", 1)[0]
@@ -243,7 +353,7 @@ def verify_anchors(vkey, text):
 
 def main(arguments):
     if len(arguments) not in (3, 4) or arguments[0] not in (
-            "event", "consistency", "checkpoint", "anchors"):
+            "event", "consistency", "checkpoint", "anchors", "export"):
         print(__doc__, file=sys.stderr)
         return 2
     kind, vkey = arguments[:2]
@@ -253,13 +363,15 @@ def main(arguments):
         if kind == "checkpoint":
             origin, size, _ = open_checkpoint(vkey, text)
             print(f"checkpoint of {origin}, {size} blocks: verified")
+        elif kind == "export":
+            verify_export(vkey, iter(text.splitlines()), note)
         elif kind == "anchors":
             verify_anchors(vkey, text)
         elif kind == "event":
             verify_event(vkey, json.loads(text), note)
         else:
             verify_consistency(vkey, json.loads(text), note)
-    except (Refused, ValueError, KeyError, IndexError, struct.error) as error:
+    except (Refused, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error) as error:
         print(f"not proved: {error}", file=sys.stderr)
         return 1
     return 0

@@ -88,7 +88,7 @@ CREATE POLICY configuration ON hub.reveal_usage FOR SELECT TO hub_admin, hub_com
 
 -- The query of an export. Conditions stand in the request as plain text, which
 -- outlives an erasure: so they go by public columns only.
-CREATE FUNCTION hub.export_query(params pg_catalog.jsonb) RETURNS pg_catalog.text
+CREATE FUNCTION hub.export_query(params pg_catalog.jsonb, OUT query pg_catalog.text, OUT count_query pg_catalog.text, OUT relation pg_catalog.regclass)
 	LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -162,11 +162,14 @@ BEGIN
 				coalesce(attribute.nspname, 'pg_catalog'), coalesce(attribute.oprname, '='), item.value) END;
 	END LOOP;
 
-	RETURN format('SELECT pg_catalog.jsonb_build_object(%s) FROM %s%s', array_to_string(pairs, ', '), target,
+	relation := target;
+	query := format('SELECT pg_catalog.jsonb_build_object(%s) FROM %s%s', array_to_string(pairs, ', '), target,
 		coalesce(' WHERE ' || array_to_string(conditions, ' AND '), ''));
+	count_query := format('SELECT pg_catalog.count(*) FROM (SELECT FROM %s%s LIMIT %s) counted', target,
+		coalesce(' WHERE ' || array_to_string(conditions, ' AND '), ''), (params->>'max_rows')::int8 + 1);
 END
 $$;
-COMMENT ON FUNCTION hub.export_query(jsonb) IS 'Checks the parameters of an export and returns its query; engine only';
+COMMENT ON FUNCTION hub.export_query(jsonb) IS 'Checks the parameters of an export and returns its query, and one that counts its rows up to the ceiling; engine only';
 
 -- A request is for one export, even if its transaction is rolled back after the
 -- rows have left. A sequence does not roll back: each approved export has one as
@@ -193,7 +196,8 @@ END
 $$;
 COMMENT ON FUNCTION hub.drop_export_ticket(hub.approval_request) IS 'Drops the ticket of an approved export that will not be run; engine only';
 
-CREATE FUNCTION hub.begin_export(request_id pg_catalog.int8, OUT query pg_catalog.text, OUT max_rows pg_catalog.int8)
+CREATE FUNCTION hub.begin_export(request_id pg_catalog.int8, OUT query pg_catalog.text, OUT count_query pg_catalog.text,
+	OUT max_rows pg_catalog.int8, OUT relation pg_catalog.oid, OUT params pg_catalog.text)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -219,19 +223,18 @@ BEGIN
 			USING ERRCODE = 'CH303', HINT = 'Another person approves it with hub.approve().';
 	END IF;
 	PERFORM hub.use_approval(request);
-	query := hub.export_query(request.params);
+	SELECT q.query, q.count_query, q.relation INTO query, count_query, relation FROM hub.export_query(request.params) q;
 	max_rows := (request.params->>'max_rows')::int8;
+	params := request.params::text;
 END
 $$;
 COMMENT ON FUNCTION hub.begin_export(int8) IS 'Step of hub.export(): checks the request and marks it as used; engine only';
 
-CREATE FUNCTION hub.finish_export(request_id pg_catalog.int8, rows pg_catalog.int8) RETURNS pg_catalog.text
+CREATE FUNCTION hub.take_export_ticket(request_id pg_catalog.int8) RETURNS pg_catalog.void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	ticket text := format('hub.%I', 'export_ticket_' || request_id);
-	details jsonb := (SELECT jsonb_build_object('request', r.id, 'params', r.params, 'rows', finish_export.rows)
-		FROM hub.approval_request r WHERE r.id = request_id);
 BEGIN
 	IF nextval(ticket) > 1 THEN
 		PERFORM hub.deny('CH305', format('export request %s was used in a transaction that was rolled back', request_id),
@@ -239,13 +242,30 @@ BEGIN
 			jsonb_build_object('attempt', 'export_again', 'request', request_id));
 	END IF;
 	EXECUTE format('DROP SEQUENCE %s', ticket);
-	RETURN details::text;
 END
 $$;
-COMMENT ON FUNCTION hub.finish_export(int8, int8) IS 'Step of hub.export(): takes the ticket before rows leave, and returns what the audit keeps; engine only';
+COMMENT ON FUNCTION hub.take_export_ticket(int8) IS 'Step of hub.export(): takes the ticket before rows leave; engine only';
 
 CREATE FUNCTION hub.export(request pg_catalog.int8) RETURNS SETOF pg_catalog.jsonb
 	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_export';
 COMMENT ON FUNCTION hub.export(int8) IS
-'Hands out the rows of an approved request of the action export, one jsonb object per row, once, to the member who asked. Row policies and clearance of that member apply; more rows than approved is an error.';
+'Hands out the rows of an approved request of the action export, one jsonb object per row, once, to the member who asked. Row policies and clearance of that member apply; more rows than approved is an error before the first. SELECT hub.export(n) streams; in FROM, PostgreSQL collects the rows first. hub.export_progress shows how far it is.';
 GRANT EXECUTE ON FUNCTION hub.export(int8) TO hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin;
+
+CREATE FUNCTION hub.running_exports(
+	OUT pid pg_catalog.int4, OUT request pg_catalog.int8, OUT relation pg_catalog.regclass, OUT rows_sent pg_catalog.int8, OUT rows_found pg_catalog.int8
+) RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT p.pid, p.param20, p.relid::regclass, p.param3, p.param19
+	FROM pg_stat_get_progress_info('COPY') p
+	WHERE p.datid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+		AND p.param20 > 0 AND (hub.session_is_superuser() OR EXISTS (
+			SELECT FROM hub.whoami() w WHERE hub.base_role(w.role) IN ('hub_compliance', 'hub_admin')
+				OR EXISTS (SELECT FROM hub.approval_request r WHERE r.id = p.param20 AND r.member_id = w.member_id)))
+$$;
+COMMENT ON FUNCTION hub.running_exports() IS 'Exports that are running: for compliance and administrators all, for others their own';
+CREATE VIEW hub.export_progress AS SELECT * FROM hub.running_exports();
+COMMENT ON VIEW hub.export_progress IS 'Exports that are running, in steps of 1000 rows; pg_cancel_backend(pid) ends one, which stays on record';
+GRANT SELECT ON hub.export_progress TO hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin;
+GRANT EXECUTE ON FUNCTION hub.running_exports() TO hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin;

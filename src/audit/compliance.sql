@@ -126,6 +126,11 @@ BEGIN
 		e.application, e.client_addr, e.xid, e.ordinal
 	FROM hub.audit_entry e
 	WHERE e.kind = 'export' AND e.details ->> 'action' IS DISTINCT FROM 'audit_read'
+		-- of hub.export() the last word: how far it came, or that it was begun
+		AND e.details ->> 'step' IS DISTINCT FROM 'progress'
+		AND NOT (e.details ->> 'step' IS NOT DISTINCT FROM 'started' AND EXISTS (
+			SELECT FROM hub.audit_entry f
+			WHERE f.kind = 'export' AND f.details ->> 'request' = e.details ->> 'request' AND f.details ->> 'step' IN ('finished', 'interrupted')))
 		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END

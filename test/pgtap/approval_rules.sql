@@ -1,5 +1,5 @@
 -- Who approves what, for how long, and how it is carried out.
-SELECT plan(36);
+SELECT plan(42);
 CREATE ROLE anna LOGIN;
 CREATE ROLE bert LOGIN;
 CREATE ROLE carla LOGIN;
@@ -43,6 +43,8 @@ SET SESSION AUTHORIZATION carla;
 SELECT is((SELECT may_decide FROM hub.approval_queue WHERE request = :request), true, 'and somebody else that it is');
 SELECT is(hub.approve(:request), 'approved', 'who can');
 SELECT is((SELECT may_decide FROM hub.approval_queue WHERE request = :request), false, 'and has, then');
+SET SESSION AUTHORIZATION dora;
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH303', NULL, 'what is approved needs no further approval');
 
 -- an approval is good while the approver is, and while nobody takes it back
 RESET SESSION AUTHORIZATION;
@@ -82,12 +84,37 @@ SET SESSION AUTHORIZATION anna;
 SELECT lives_ok(format('SELECT hub.withdraw_approval(%s)', :request), 'who asked can');
 SET SESSION AUTHORIZATION dora;
 SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH303', NULL, 'and then nobody approves');
+SELECT throws_ok(format('SELECT hub.reject(%s)', :request), 'CH303', NULL, 'or rejects');
 SET SESSION AUTHORIZATION anna;
 SELECT throws_ok(format('SELECT hub.withdraw_approval(%s)', :request), 'CH303', NULL, 'nor withdraws again');
 SELECT throws_ok('SELECT hub.withdraw_approval(0)', '42704', NULL, 'what does not exist cannot be withdrawn');
 SELECT throws_ok('SELECT hub.request_approval(''parade'', ''{}'', ''fun'')', '22023', NULL, 'an action that nobody knows');
 SELECT throws_ok('SELECT hub.request_approval(''transfer'', ''[]'', ''fun'')', '22023', NULL, 'parameters that are no object');
 SELECT throws_ok('SELECT hub.request_approval(''transfer'', ''{}'', '' '')', '22023', NULL, 'no reason');
+
+-- what was changed behind the votes
+SELECT hub.request_approval('transfer', '{"n": 3}', 'asked by anna') AS request \gset
+RESET SESSION AUTHORIZATION;
+UPDATE hub.approval_request SET params = '{"n": 4}' WHERE id = :request;
+SET SESSION AUTHORIZATION dora;
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH303', NULL, 'a request that was changed cannot be approved');
+SET SESSION AUTHORIZATION anna;
+SELECT hub.request_approval('transfer', '{"n": 5}', 'asked by anna') AS request \gset
+RESET SESSION AUTHORIZATION;
+INSERT INTO hub.approval_vote SELECT id, member_id, login, false, true, params_hash FROM hub.approval_request WHERE id = :request;
+UPDATE hub.approval_request SET status = 'approved' WHERE id = :request;
+SELECT hub.set_approval_policy('transfer', 1, '{hub_agent}') \g /dev/null
+SELECT throws_ok('SELECT hub.require_approval(''transfer'', ''{"n": 5}'')', 'CH303', NULL, 'a vote of the requester does not count, however it came');
+SELECT hub.set_approval_policy('transfer', 1, '{hub_compliance}') \g /dev/null
+SET SESSION AUTHORIZATION anna;
+SELECT hub.request_approval('transfer', '{"n": 6}', 'asked by anna') AS request \gset
+SET SESSION AUTHORIZATION dora;
+SELECT hub.approve(:request) \g /dev/null
+RESET SESSION AUTHORIZATION;
+UPDATE hub.approval_request SET expires_at = now() WHERE id = :request;
+SELECT throws_ok('SELECT hub.require_approval(''transfer'', ''{"n": 6}'')', 'CH303', NULL, 'an approval that has expired is not used');
+UPDATE hub.approval_request SET expires_at = now() + interval '1 day' WHERE id = :request;
+SELECT is(hub.require_approval('transfer', '{"n": 6}'), :request::bigint, 'one that has not is');
 
 -- approvers are notified, without what was asked for
 RESET SESSION AUTHORIZATION;

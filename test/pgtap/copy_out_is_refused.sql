@@ -156,5 +156,5 @@ END
 $$;
 SELECT cmp_ok((SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'relation' LIKE 'shop.person%'), '>=', 13::bigint,
 	'refused copies are in the audit');
-SELECT is((SELECT details->>'rows' FROM hub.audit_event WHERE kind = 'export' AND details->'params'->>'max_rows' = '200'), '120', 'and the export, with its rows');
+SELECT is((SELECT details->>'rows' FROM hub.audit_event WHERE kind = 'export' AND details->'params'->>'max_rows' = '200' AND details->>'step' = 'finished'), '120', 'and the export, with its rows');
 SELECT * FROM finish();

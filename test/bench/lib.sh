@@ -2,7 +2,7 @@
 # by driver.sh.
 # shellcheck shell=sh
 
-ROUNDS=${ROUNDS:-5}
+ROUNDS=${ROUNDS:-7}
 
 # sql STATEMENT…: run as superuser
 sql() {

@@ -42,6 +42,13 @@ all="region = ANY (ARRAY[$regions]::hub.region[]) AND line_id = ANY ('{1,2,3,4}'
 
 measure_index_by_hand() { elapsed bench_agent "SELECT count(*), sum(amount) FROM plain WHERE $mine"; }
 measure_index() { elapsed bench_agent "SELECT count(*), sum(amount) FROM governed"; }
+# a tenth of an agent's rows, in order of the key; all of a manager's, by several aggregates
+range="id BETWEEN $((rows / 2)) AND $((rows / 2 + rows / 10))"
+wide="line_id, count(*), sum(amount), avg(amount), min(amount), max(amount), count(team_id), sum(owner_id), max(id)"
+measure_range_by_hand() { elapsed bench_agent "SELECT count(*), sum(amount) FROM plain WHERE $range AND $mine"; }
+measure_range() { elapsed bench_agent "SELECT count(*), sum(amount) FROM governed WHERE $range"; }
+measure_wide_by_hand() { elapsed bench_manager "SELECT $wide FROM plain WHERE $all GROUP BY line_id"; }
+measure_wide() { elapsed bench_manager "SELECT $wide FROM governed GROUP BY line_id"; }
 measure_scan_by_hand() { elapsed bench_manager "SELECT count(*), sum(amount) FROM plain WHERE $all"; }
 measure_scan() { elapsed bench_manager "SELECT count(*), sum(amount) FROM governed"; }
 point() {
@@ -57,12 +64,14 @@ by_hand=$(psql -XAtq -U bench_agent -c "SELECT count(*) FROM plain WHERE $mine")
 by_policy=$(psql -XAtq -U bench_agent -c "SELECT count(*) FROM governed")
 [ "$by_hand" = "$by_policy" ] || { echo "bench: $by_policy rows by policy, $by_hand by hand" >&2; exit 1; }
 
-interleave index_by_hand index scan_by_hand scan point_by_hand point
+interleave index_by_hand index range_by_hand range scan_by_hand scan wide_by_hand wide point_by_hand point
 ROUNDS=3 interleave peer_by_hand subselect plpgsql
 
 title "policy: $rows rows, time against the conditions written by hand"
 row 'an agent: two regions, two lines, by index' index index_by_hand '<= 1.10'
+row 'an agent: a range of the key' range range_by_hand '<= 1.10'
 row 'a manager: all regions, by parallel scan' scan scan_by_hand '<= 1.10'
+row 'a manager: wide sums of all, grouped' wide wide_by_hand '<= 1.10'
 row 'an agent: one row by primary key' point point_by_hand '<= 1.10'
 row 'peer: policy with a sub-select on memberships' subselect peer_by_hand
 row 'peer: policy that calls PL/pgSQL' plpgsql peer_by_hand

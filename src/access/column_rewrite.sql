@@ -67,7 +67,7 @@ COMMENT ON FUNCTION hub.fits_encrypted("any", regtype) IS 'Whether a plain value
 
 CREATE FUNCTION hub.same_when_opened(source "any", copy "any") RETURNS pg_catalog.bool
 	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'hub_same_when_opened';
-COMMENT ON FUNCTION hub.same_when_opened("any", "any") IS 'Whether a copy holds what its source does; engine only, while it verifies';
+COMMENT ON FUNCTION hub.same_when_opened("any", "any") IS 'Whether a copy holds what its source does; answers only while a rewrite of a column verifies its copies';
 
 CREATE FUNCTION hub.is_encrypted_type(type pg_catalog.oid) RETURNS pg_catalog.bool
 	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp

@@ -46,7 +46,7 @@ SELECT person_id AS own FROM shop.person WHERE region = 'DE' AND owner_id = :zoe
 
 -- from here on as the back end: a connection of its own, each line sent by itself
 \c - pooled
-SELECT plan(142);
+SELECT plan(143);
 \set ON_ERROR_ROLLBACK on
 \set ON_ERROR_STOP off
 \set VERBOSITY sqlstate
@@ -222,6 +222,7 @@ SELECT is_empty($$SELECT c.oid::regclass, r FROM pg_class c, unnest('{hub_agent,
 SELECT is_empty($$SELECT p.oid::regprocedure, r FROM pg_proc p, unnest('{hub_agent,hub_sales,hub_manager,hub_compliance,hub_admin,hub_connector,hub_ai_agent,pooled}'::name[]) r
 	WHERE p.pronamespace = 'hub'::regnamespace AND obj_description(p.oid, 'pg_proc') LIKE '%engine only%' AND has_function_privilege(r, p.oid, 'EXECUTE')$$,
 	'nor call what is the engine''s only');
+SELECT throws_ok('SELECT hub.same_when_opened(name, ''Ada''::text) FROM shop.person', 'CH205', NULL, 'nor have guesses compared with what is sealed');
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'hub'::regnamespace AND p.prosecdef AND NOT EXISTS (
 	SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search\_path=pg\_catalog%')$$, 'each function with the engine''s rights has a locked search_path');
 SELECT throws_ok('INSERT INTO hub.audit_event DEFAULT VALUES', '42501', NULL, 'the trail takes no entry');

@@ -64,6 +64,8 @@ BEGIN
 END
 $$;
 
+-- plans are looked at as they ran
+SET customer_hub.allow_explain_analyze = on;
 SET SESSION AUTHORIZATION anna;
 SELECT is(seen(0, 'Seq Scan'), :'anna', 'a member by login, in one process, by a scan');
 SELECT is(seen(2, 'Seq Scan'), :'anna', 'in parallel, by a scan');

@@ -565,7 +565,7 @@ AS $$
 		AND (of_relation IS NOT NULL OR NOT EXISTS (SELECT FROM hub.data_class d WHERE d.class_id = a.atttypmod AND NOT d.searchable))
 	ORDER BY c.oid, a.attnum
 $$;
-COMMENT ON FUNCTION hub.columns_to_reseal(regclass) IS 'Encrypted columns of one relation, or those with equality tags of all relations; engine only';
+COMMENT ON FUNCTION hub.columns_to_reseal(regclass) IS 'Encrypted columns of one relation, or those with equality tags of all relations';
 
 CREATE PROCEDURE hub.reseal(relation pg_catalog.regclass, batch_size pg_catalog.int4 DEFAULT 1000, build_indexes pg_catalog.bool DEFAULT true)
 	LANGUAGE plpgsql

@@ -33,6 +33,8 @@ const uint8 *service_key_of_generation(ServiceKey key, int generation) { return 
 const uint8 *signing_key_secret(SigningKey key) { return test_signing_secret; }
 const uint8 *signing_key_public(SigningKey key) { return test_signing_public; }
 int keyring_tag_generation(void) { return 1; }
+uint8 tag_generation_bits(int generation) { return 0; }
+int tag_generation_of_bits(uint8 flags) { return 1; }
 bool root_keys_loaded(int epoch) { return true; }
 void root_keys_derive(int epoch, uint64 use, uint8 *key, Size len) { memcpy(key, test_key, len); }
 void subject_key_prefetch(const pg_uuid_t *subject) {}

@@ -183,7 +183,7 @@ SELECT throws_ok('INSERT INTO pg_temp.person SELECT person_id::text FROM shop.pe
 SELECT throws_ok('CREATE CAST (hub.encrypted_email AS bytea) WITHOUT FUNCTION', '42501', NULL, 'casts cannot be made');
 SELECT throws_ok('CREATE EVENT TRIGGER evil ON ddl_command_start EXECUTE FUNCTION hub.audit_row()', '42501', NULL, 'nor event triggers');
 SELECT throws_ok('CREATE TRIGGER evil BEFORE INSERT ON shop.person FOR EACH ROW EXECUTE FUNCTION hub.audit_row()', '42501', NULL, 'nor triggers');
-SELECT throws_ok('CREATE RULE evil AS ON INSERT TO shop.person DO NOTHING', '42501', NULL, 'nor rules');
+SELECT throws_ok('CREATE RULE evil AS ON INSERT TO shop.person DO NOTHING', 'CH306', NULL, 'nor rules');
 SELECT throws_ok('CREATE POLICY evil ON shop.person USING (true)', 'CH306', NULL, 'nor policies');
 SELECT throws_ok('ALTER TABLE shop.person DISABLE ROW LEVEL SECURITY', NULL, NULL, 'nor row security be disabled');
 SELECT throws_ok('CREATE EXTENSION dblink', NULL, NULL, 'nor extensions be made');

@@ -81,6 +81,13 @@ redact_hide_from_statistics(const char *text, Query *query)
 		query->queryId = 0;
 }
 
+/* Is the session redacted, or does a text carry a token? See redact.h */
+bool
+redact_applies(const char *text)
+{
+	return ((held || identity_present()) && settings_redact_log()) || carries_token(text);
+}
+
 /* Are the values of this message the server's own? */
 static bool
 is_harmless(const char *message_id)
@@ -167,9 +174,10 @@ redact_log(ErrorData *edata)
 		return false;
 	}
 	/* the message may be about a statement that is no longer the current one */
-	if (!((held || identity_present()) && settings_redact_log()) &&
-		!carries_token(debug_query_string) && !carries_token(edata->message) && !carries_token(edata->detail))
+	if (!redact_applies(debug_query_string) && !carries_token(edata->message) && !carries_token(edata->detail))
 		return false;
+	if (edata->elevel >= ERROR && edata->elevel < PANIC)
+		redact_activity();
 
 	original = *edata;
 	edata->message = message_without_values(&original);

@@ -15,6 +15,15 @@ extern void redact_note_identity(void);
 /* Hook, after analysis of a statement: what its text tells stays out of statistics of statements */
 extern void redact_hide_from_statistics(const char *text, Query *query);
 
+/* Is a session redacted, or does a text (NULL: none) carry a token? */
+extern bool redact_applies(const char *text);
+
+/* What PostgreSQL may keep of a statement: the text itself, or a copy of it without literals */
+extern const char *redact_statement(const char *statement);
+
+/* Hook, whenever a statement of the client's runs: take its literals out of pg_stat_activity */
+extern void redact_activity(void);
+
 /*
  * Log hook. Returns true when the message has been written to the log already, without
  * what it must not tell; the caller then leaves it alone.

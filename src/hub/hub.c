@@ -103,6 +103,11 @@ hub_executor_start(QueryDesc *query_desc, int eflags)
 	identity_check_expiry();
 	redact_note_identity();
 	export_guard_executor_start(query_desc, eflags);
+	if (executor_depth == 0 && redact_applies(NULL))
+	{
+		query_desc->sourceText = redact_statement(query_desc->sourceText);
+		redact_activity();
+	}
 	if (next_executor_start_hook)
 		next_executor_start_hook(query_desc, eflags);
 	else
@@ -146,6 +151,7 @@ hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 	saved_to_client = disclosure_set_to_client(query_sends_rows(query_desc));
 	if (executor_depth == 1)
 	{
+		redact_activity();
 		sending_query = query_desc;
 		side_effects = SIDE_EFFECTS_UNKNOWN;
 	}
@@ -185,6 +191,8 @@ hub_executor_finish(QueryDesc *query_desc)
 	executor_depth++;
 	saved_to_client = disclosure_set_to_client(false);
 	redact_note_identity();
+	if (executor_depth == 1)
+		redact_activity();
 	PG_TRY();
 	{
 		if (next_executor_finish_hook)
@@ -229,6 +237,8 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 		side_channels_before_utility(parsetree);
 		audit_before_utility(parsetree);
 		launcher_before_utility(parsetree);
+		query_string = redact_statement(query_string);
+		redact_activity();
 		if (next_process_utility_hook)
 			next_process_utility_hook(pstmt, query_string, read_only_tree, context,
 									  params, query_env, dest, qc);

@@ -1,4 +1,5 @@
-# However much the server logs, it logs no statement, parameter or value of those who hold an identity, and no token.
+# However much the server logs and keeps of statements, it logs and keeps no literal, parameter or value of those who hold
+# an identity, and no token. pg_stat_statements is loaded after the hub, as whoever adds it later would write it.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -10,16 +11,32 @@ my $node = HubCluster->new('main', conf => <<'CONF');
 log_statement = all
 log_min_duration_statement = 0
 log_duration = on
-log_min_messages = debug1
+log_min_messages = debug5
+log_min_duration_sample = 0
+log_statement_sample_rate = 1
+log_transaction_sample_rate = 1
+log_lock_waits = on
+log_temp_files = 0
+log_connections = on
+log_disconnections = on
+log_replication_commands = on
 log_min_error_statement = debug5
 log_parameter_max_length = -1
 log_parameter_max_length_on_error = -1
 log_error_verbosity = verbose
 debug_print_parse = on
+debug_print_rewritten = on
+debug_print_plan = on
+shared_preload_libraries = 'customer_hub, pg_stat_statements'
+pg_stat_statements.track = all
 session_preload_libraries = auto_explain
 auto_explain.log_min_duration = 0
 auto_explain.log_analyze = on
 auto_explain.log_verbose = on
+auto_explain.log_buffers = on
+auto_explain.log_settings = on
+auto_explain.log_triggers = on
+auto_explain.log_format = json
 auto_explain.log_nested_statements = on
 log_destination = 'stderr,csvlog,jsonlog'
 logging_collector = on
@@ -27,6 +44,7 @@ log_directory = 'log'
 CONF
 $node->start;
 $node->create_hub_database('hub');
+$node->safe_psql('hub', 'CREATE EXTENSION pg_stat_statements');
 
 my $key = $node->basedir . '/idp.pem';
 my $make_token = 'test/fixtures/make_token.sh';
@@ -80,7 +98,17 @@ sub statements_with
 		"SELECT ('$word' || length(name))::int FROM shop.person",
 		"SET search_path = '$word'",
 		"SET work_mem = '$word'",
-		"LISTEN \"$word\"; NOTIFY \"$word\", '$word'");
+		"LISTEN \"$word\"; NOTIFY \"$word\", '$word'",
+		"DECLARE c SCROLL CURSOR FOR SELECT '$word' FROM shop.person", "FETCH 1 FROM c", "SELECT statement FROM pg_cursors",
+		"PREPARE q AS SELECT E'\\'$word', \$\$ $word \$\$ -- $word", "EXECUTE q", "SELECT statement FROM pg_prepared_statements",
+		"EXPLAIN (ANALYZE, VERBOSE) SELECT '$word', name FROM shop.person WHERE name = '$word 1'",
+		"CREATE TEMP TABLE t AS SELECT '$word' AS word", "UPDATE t SET word = '$word' || word",
+		"SELECT name, email::text::int FROM shop.person", "SELECT (name || '$word')::date FROM shop.person",
+		"DO \$\$ BEGIN PERFORM '$word'::int; EXCEPTION WHEN OTHERS THEN RAISE LOG '% %', SQLERRM, '$word'; END \$\$",
+		"SELECT set_config('application.name', '$word', true)",
+		"SELECT format('%s', email)::inet FROM shop.person WHERE name = '$word 1'",
+		"INSERT INTO shop.person (person_id, region, name) SELECT person_id, region, '$word' FROM shop.person",
+		"SELECT * FROM shop.person WHERE name = '$word' FOR UPDATE NOWAIT");
 }
 
 my @statements = statements_with($word);
@@ -102,6 +130,7 @@ $node->psql('hub', join(";\n", @statements) . ';',
 like($err, qr/DETAIL:  $word\n.*HINT:  $word/, 'the client gets the details of its errors');
 like($err, qr/invalid input syntax for type integer: "$word"/, 'and their messages');
 like($err, qr/WARNING:  $word Pflaume/, 'and its warnings');
+unlike($out, qr/(PREPARE|DECLARE)[^;]*$word/, 'texts that the session itself keeps of statements have no literals: who gets it next from a pool sees them');
 
 # a token, over a pooled login; what follows the error belongs to the same transaction
 for my $statement (@statements)
@@ -134,12 +163,35 @@ for my $statement (
 	$node->psql('hub', $statement, stdout => \$out, stderr => \$err, on_error_stop => 0, extra_params => [ '-U', 'stranger' ]);
 }
 
+# what a statement leaves behind in pg_stat_activity: others of the login, and superusers, see it there
+my $look = 'psql -XAtq -U postgres -h ' . $node->host . ' -p ' . $node->port . ' -d hub -c';
+my $activity = "\\! $look \"SELECT 'left: ' || query FROM pg_stat_activity WHERE usename = 'pooled' \"\n";
+my $sleeping = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'pooled' AND wait_event = 'PgSleep'";
+my $running = "\\! (until [ \$($look \"$sleeping\") = 1 ]; do sleep 0.1; done; " .
+	"$look \"SELECT 'left: ' || query, pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = 'pooled'\") &\n";
+$node->psql('hub', "BEGIN;\nSELECT hub.authenticate('$token');\n${activity}SELECT count(*) FROM shop.person WHERE name = '$word';\n${activity}"
+	  . "DO \$\$ BEGIN PERFORM '$word'; END \$\$;\n${activity}SAVEPOINT s;\nSELECT '$word'::int;\n${activity}ROLLBACK TO s;\n"
+	  . "${running}SELECT '$word', pg_sleep(60);\nROLLBACK;\n",
+	stdout => \$out, stderr => \$err, on_error_stop => 0, extra_params => [ '-U', 'pooled' ]);
+my @left = $out =~ /^left: .*/mg;
+is(scalar @left, 5, 'pg_stat_activity was seen after four statements, and during one');
+unlike("@left", qr/$word|eyJ/i, 'it has no literal and no token');
+like("@left", qr/FROM shop.person WHERE name = '\.+';/, 'but the rest of each statement');
+
+my $kept = $node->safe_psql('hub', "SELECT string_agg(query, ';') FROM pg_stat_statements WHERE userid <> 10");
+# names are not literals, although these statements use the word as one
+unlike($kept =~ s/(LISTEN|NOTIFY) "$word"//gr, qr/$word|eyJ/i, 'pg_stat_statements has no literal, not even of DO, DECLARE, EXPLAIN and CREATE TABLE AS');
+like($kept, qr/FROM shop.person WHERE name = \$1/, 'it has statements with their constants replaced');
+like($kept, qr/$bare/, 'and without redaction it would have had literals');
+is(scalar(grep { /$word|eyJ/i } slurp_file($node->data_dir . '/pg_stat_tmp/pgss_query_texts.stat') =~ s/(LISTEN|NOTIFY) "$word"//gr),
+	0, 'nor has its file');
+
 # a process that crashes: the postmaster says what it was running
 my $crash = IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, '-U', 'anna', '-d', 'hub',
 		'-c', "SELECT pg_backend_pid(), '$word', pg_sleep(180)" ], '>', \my $ignored, '2>', \my $lost);
-$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(180)%' AND usename = 'anna'")
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(%' AND usename = 'anna'")
 	or die 'the statement does not run';
-my $victim = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(180)%' AND usename = 'anna'");
+my $victim = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(%' AND usename = 'anna'");
 kill 'SEGV', $victim;
 $crash->finish;
 # clusters of the test framework end when that happens

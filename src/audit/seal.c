@@ -23,6 +23,7 @@
 #include "audit/event.h"
 #include "audit/scan.h"
 #include "audit/seal.h"
+#include "audit/witness.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/engine.h"
@@ -233,6 +234,20 @@ current_snapshot(void)
 											   OidFunctionCall0(F_PG_CURRENT_SNAPSHOT)));
 }
 
+/* WitnessSink: say in the server log, too, what hub.verify_audit() is going to find */
+static void
+log_missing(uint64 xid, void *arg)
+{
+	static uint64 logged = 0;
+
+	if (xid > logged)
+		ereport(LOG,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("committed transaction " UINT64_FORMAT " is missing from the audit trail", xid),
+				 errhint("Somebody removed it before it was sealed. Call hub.verify_audit().")));
+	logged = Max(logged, xid);
+}
+
 /* Say which origin the next block is of, by its base */
 static uint64
 next_base(const AuditBlock *last)
@@ -281,7 +296,10 @@ seal_run(void)
 			result = SEAL_AGAIN;
 		}
 		else
+		{
+			witness_check(catalog_relation("audit_transaction"), base, true, log_missing, NULL);
 			seal_block(has_last ? &last : NULL, origin, base, current_snapshot(), false);
+		}
 		SPI_finish();
 		PopActiveSnapshot();
 	}

@@ -7,6 +7,7 @@
 
 #include "audit/audit.h"
 #include "audit/slot.h"
+#include "audit/witness.h"
 #include "foundation/settings.h"
 
 typedef struct SlotTable
@@ -36,11 +37,18 @@ table_bytes(void)
 							 mul_size(sizeof(AuditSlot), settings_audit_databases())));
 }
 
+/* Bytes of the slot table with the rings */
+static Size
+slots_bytes(void)
+{
+	return add_size(table_bytes(), mul_size(ring_bytes(), settings_audit_databases()));
+}
+
 /* Tell how much shared memory the audit room needs */
 Size
 audit_shmem_size(void)
 {
-	return add_size(table_bytes(), mul_size(ring_bytes(), settings_audit_databases()));
+	return add_size(slots_bytes(), witness_shmem_size());
 }
 
 /* Set up the slots, under AddinShmemInitLock; again after a crash, which nothing in them outlives */
@@ -49,7 +57,7 @@ audit_shmem_startup(void)
 {
 	bool		found;
 
-	table = ShmemInitStruct("customer_hub audit", audit_shmem_size(), &found);
+	table = ShmemInitStruct("customer_hub audit", slots_bytes(), &found);
 	rings = (char *) table + table_bytes();
 	if (!found)
 	{
@@ -64,6 +72,7 @@ audit_shmem_startup(void)
 		}
 	}
 	LWLockRegisterTranche(table->tranche, "customer_hub_audit");
+	witness_shmem_startup();
 }
 
 /* Return the number of slots */

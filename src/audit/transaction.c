@@ -32,6 +32,7 @@
 
 #include "audit/event_table.h"
 #include "audit/table_writer.h"
+#include "audit/witness.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/errors.h"
@@ -426,6 +427,7 @@ write_transaction(void)
 	table_writer_insert(relation, &slot, 1);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(relation, NoLock);
+	witness_note(relid, U64FromFullTransactionId(GetTopFullTransactionId()), progress.digest);
 }
 
 /* Start anew for the next transaction */

@@ -24,6 +24,7 @@
 #include "audit/event.h"
 #include "audit/slot.h"
 #include "audit/verify.h"
+#include "audit/witness.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/engine.h"
@@ -263,6 +264,25 @@ read_witness(Verification *v)
 	LWLockRelease(&slot->lock);
 }
 
+/* WitnessSink: report a transaction that memory knows of and the tables do not */
+static void
+report_missing(uint64 xid, void *arg)
+{
+	Verification *v = arg;
+
+	verify_report(v->result, "transaction", -1, event_xid_base() + xid, 0,
+				  "was committed and not sealed yet, and its row is missing or another one");
+}
+
+/* Look for the transactions that were committed since the last block */
+static void
+check_witness(Verification *v)
+{
+	if (event_origin_is_current(NULL))
+		witness_check(catalog_relation("audit_transaction"), event_xid_base(), false,
+					  report_missing, v);
+}
+
 /* Hold the log against a checkpoint that was kept elsewhere */
 static void
 check_anchor(Verification *v, const char *note)
@@ -311,6 +331,7 @@ hub_verify_audit(PG_FUNCTION_ARGS)
 	check_log(&v);
 	check_blocks(&v);
 	verify_tail(v.result, v.log.size > 0 ? &v.last : NULL);
+	check_witness(&v);
 	check_retirements(&v);
 	if (v.witness_block >= (int64) v.log.size)
 		report(&v, "log", v.witness_block,

@@ -2,7 +2,7 @@
 -- hub.verify_audit() finds it, and names what was done. It runs here as a member of
 -- hub_compliance. No transaction around this file, since sealing needs commits; each
 -- change is rolled back after it was found.
-SELECT plan(28);
+SELECT plan(32);
 
 CREATE ROLE clara LOGIN;
 SELECT hub.add_member('clara', 'hub_compliance', 'clara', '{DE}', '{1}', '{1}') \g /dev/null
@@ -163,6 +163,35 @@ SELECT hub.record_event('config', NULL, '{"n": 10}') \g /dev/null
 BEGIN;
 UPDATE hub.audit_event SET details = '{"n": 11}' WHERE details ->> 'n' = '10';
 SELECT ok(public.found() ~ '^event .* 1$|^event  1$', 'a changed event of the tail');
+ROLLBACK;
+
+-- nothing of a transaction is left that was not sealed yet: memory knows of it
+SELECT hub.record_event('config', NULL, '{"n": 12}') \g /dev/null
+BEGIN;
+CREATE TEMP TABLE gone ON COMMIT DROP AS SELECT xid FROM hub.audit_event WHERE details ->> 'n' = '12';
+DELETE FROM hub.audit_transaction t WHERE t.xid = (SELECT xid FROM gone);
+DELETE FROM hub.audit_event e WHERE e.xid = (SELECT xid FROM gone);
+SELECT ok(public.found() ~ '^(transaction|block) ', 'a tail that was cut off before it was sealed');
+ROLLBACK;
+
+-- an event that is given another place in the order, tag and all
+BEGIN;
+UPDATE hub.audit_event SET xid = (SELECT (max(xid)::text::bigint + 1000)::text::xid8 FROM hub.audit_event) WHERE details ->> 'n' = '5';
+SELECT ok(public.found() ~ format('event %s 2', :middle), 'an event under another key');
+ROLLBACK;
+
+-- a block of somebody else's, that fits the log, with events that were never recorded
+BEGIN;
+INSERT INTO hub.audit_block SELECT b.block_no + 1, b.origin, b.xid_base, b.snapshot, b.first_xid, b.last_xid, 0, hub.merkle_root('{}'),
+	0, hub.merkle_root('{}'), substr(b.nodes, 1, 32), now(), b.nodes, b.checkpoint FROM hub.audit_block b ORDER BY b.block_no DESC LIMIT 1;
+SELECT ok(public.found() ~ '^header |, header ', 'a forged block');
+ROLLBACK;
+
+-- the log as it was some time ago, for which there is a signature
+SELECT checkpoint FROM hub.audit_block ORDER BY block_no DESC LIMIT 1 \gset
+BEGIN;
+DELETE FROM hub.audit_block WHERE block_no >= :last;
+SELECT is(string_agg(kind, ' '), 'anchor', 'a log that was rolled back, by a checkpoint that was kept') FROM hub.verify_audit_anchor(:'checkpoint');
 ROLLBACK;
 
 SELECT is(public.found(), '', 'and nothing is wrong after all');

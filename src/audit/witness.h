@@ -1,0 +1,26 @@
+/*
+ * witness.h: what the server's memory knows of transactions that no block holds
+ * yet. Who removes one with all its events, as if it had never been, removes no
+ * memory of it.
+ */
+#ifndef CUSTOMER_HUB_WITNESS_H
+#define CUSTOMER_HUB_WITNESS_H
+
+#include "postgres.h"
+
+/* Told of each transaction that was committed and whose row is not there; xid is without base */
+typedef void (*WitnessSink) (uint64 xid, void *arg);
+
+extern Size witness_shmem_size(void);
+extern void witness_shmem_startup(void);
+
+/* Note a transaction that is about to commit; relation is hub.audit_transaction */
+extern void witness_note(Oid relation, uint64 xid, const uint8 *digest);
+
+/*
+ * Look for all that were noted in this database and that the active snapshot
+ * sees. With forget, those that are there are known by their block from now on.
+ */
+extern void witness_check(Oid relation, uint64 xid_base, bool forget, WitnessSink sink, void *arg);
+
+#endif							/* CUSTOMER_HUB_WITNESS_H */

@@ -60,6 +60,8 @@ typedef struct ShownCount
 	TimestampTz statement;
 	pg_uuid_t	last;
 	int64		persons;
+	uint64		answer;			/* identity_answer() of whose ceiling it is, or 0 */
+	int64		ceiling;
 } ShownCount;
 
 /* Classes beyond share the places of others, which errs on the safe side */
@@ -319,8 +321,7 @@ export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id)
 {
 	ShownCount *count = &shown_counts[class_id % SHOWN_COUNTS];
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
-	const Identity *identity;
-	int64		ceiling;
+	uint64		answer;
 
 	if (exporting)
 		return;
@@ -328,15 +329,23 @@ export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id)
 	{
 		count->statement = statement;
 		count->persons = 0;
+		count->answer = 0;
 	}
 	else if (memcmp(&count->last, subject, sizeof(pg_uuid_t)) == 0)
 		return;
 	count->last = *subject;
-	if (++count->persons <= 1 || (identity = identity_current()) == NULL)
+	if (++count->persons <= 1)
 		return;
-	ceiling = export_limit_of(identity)->max_rows;
-	if (count->persons > ceiling)
-		refuse_above_ceiling("persons", ceiling);
+	answer = identity_answer();
+	if (count->answer != answer)
+	{
+		const Identity *identity = identity_current();
+
+		count->ceiling = identity ? export_limit_of(identity)->max_rows : PG_INT64_MAX;
+		count->answer = answer;
+	}
+	if (count->persons > count->ceiling)
+		refuse_above_ceiling("persons", count->ceiling);
 }
 
 /* Pass a row on while the ceiling allows it */

@@ -5,7 +5,9 @@
 
 #include <sodium.h>
 
+#include "access/xact.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 
 #include "foundation/compat.h"
 #include "foundation/errors.h"
@@ -13,6 +15,7 @@
 #include "keyring/envelope.h"
 #include "keyring/epoch.h"
 #include "keyring/keyring.h"
+#include "keyring/locked_memory.h"
 #include "keyring/nonce.h"
 #include "keyring/root_keys.h"
 #include "keyring/service_keys.h"
@@ -37,6 +40,100 @@
 #define TOKEN_EPOCH_BYTES 2
 #define TOKEN_MAC_BYTES 16
 #define TOKEN_HEAD_BYTES (TOKEN_EPOCH_BYTES + TOKEN_MAC_BYTES)
+
+/*
+ * What this backend sealed a moment ago, with its plaintext, in locked memory.
+ *
+ * A literal is sealed at once, and then opened to be sealed for its data subject,
+ * and opened again for the audit: that needs no cipher as long as it is the very
+ * same value. Gone with the transaction.
+ */
+#define RECENT_ENTRIES 16
+#define RECENT_PLAINTEXT_BYTES 256
+
+typedef struct RecentSeal
+{
+	Size		sealed_len;		/* 0 marks a free entry */
+	uint8		sealed[ENVELOPE_OVERHEAD + RECENT_PLAINTEXT_BYTES];
+	uint8		plaintext[RECENT_PLAINTEXT_BYTES];
+} RecentSeal;
+
+static RecentSeal *recent = NULL;
+static int	recent_pid = 0;
+static bool recent_used = false;
+
+/* The place of a sealed value: by the end of its MAC, which is as good as random */
+static inline RecentSeal *
+recent_place(const uint8 *sealed, Size sealed_len)
+{
+	return &recent[sealed[sealed_len - 1] % RECENT_ENTRIES];
+}
+
+/* Remember what was sealed */
+static inline void
+remember(const struct varlena *sealed, const void *plaintext, Size plaintext_len)
+{
+	const uint8 *bytes = (const uint8 *) VARDATA(sealed);
+	Size		len = VARSIZE(sealed) - VARHDRSZ;
+	RecentSeal *place;
+
+	if (plaintext_len > RECENT_PLAINTEXT_BYTES)
+		return;
+	if (recent_pid != MyProcPid)
+	{
+		recent = locked_alloc(RECENT_ENTRIES * sizeof(RecentSeal));
+		recent_pid = MyProcPid;
+	}
+	place = recent_place(bytes, len);
+	memcpy(place->sealed, bytes, len);
+	memcpy(place->plaintext, plaintext, plaintext_len);
+	place->sealed_len = len;
+	recent_used = true;
+}
+
+/* Recall the plaintext of what was sealed, if every byte is as it was then */
+static inline bool
+recall(const struct varlena *sealed, char *plaintext, Size plaintext_len)
+{
+	const uint8 *bytes = (const uint8 *) VARDATA_ANY(sealed);
+	Size		len = VARSIZE_ANY_EXHDR(sealed);
+	const RecentSeal *place;
+
+	if (!recent_used || recent_pid != MyProcPid)
+		return false;
+	place = recent_place(bytes, len);
+	if (place->sealed_len != len || memcmp(place->sealed, bytes, len) != 0)
+		return false;
+	memcpy(plaintext, place->plaintext, plaintext_len);
+	return true;
+}
+
+/* Forget with the transaction what it has sealed */
+static void
+forget_recent(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PREPARE:
+			if (recent_used && recent_pid == MyProcPid)
+				sodium_memzero(recent, RECENT_ENTRIES * sizeof(RecentSeal));
+			recent_used = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Watch transactions end; called once from keyring_init */
+void
+envelope_init(void)
+{
+	RegisterXactCallback(forget_recent, NULL);
+}
 
 /* Raise the one error for a sealed value that is not as it was made */
 static void
@@ -184,6 +281,7 @@ seal_with_nonce_tail(EnvelopeFamily family, uint8 flags, uint16 class_id,
 	crypto_aead_xchacha20poly1305_ietf_encrypt(nonce + ENVELOPE_NONCE_BYTES, NULL,
 											   plaintext, plaintext_len,
 											   aad, sizeof(aad), NULL, nonce, key);
+	remember(sealed, plaintext, plaintext_len);
 	return sealed;
 }
 
@@ -308,6 +406,8 @@ decrypt_into(const struct varlena *sealed, const EnvelopeView *view, const uint8
 {
 	uint8		aad[AAD_BYTES];
 
+	if (recall(sealed, plaintext, view->plaintext_len))
+		return;
 	fill_associated_data((const uint8 *) VARDATA_ANY(sealed), aad);
 	if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8 *) plaintext, NULL, NULL,
 												   view->ciphertext,

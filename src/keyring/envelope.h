@@ -55,6 +55,8 @@ typedef struct EnvelopeView
 	Size		plaintext_len;
 } EnvelopeView;
 
+extern void envelope_init(void);
+
 /* Read the parts of a sealed value without opening it; raises CH003 when malformed */
 extern void envelope_view(const struct varlena *sealed, EnvelopeView *view);
 

@@ -9,6 +9,7 @@
 #include "storage/shmem.h"
 
 #include "foundation/errors.h"
+#include "keyring/envelope.h"
 #include "keyring/epoch.h"
 #include "keyring/keyring.h"
 #include "keyring/nonce.h"
@@ -26,6 +27,7 @@ keyring_init(void)
 	service_keys_init();
 	tag_generation_init();
 	subject_keys_init();
+	envelope_init();
 }
 
 /* Is any key loaded? Says nothing about whether it is the right one */

@@ -11,6 +11,7 @@
 #include "foundation/compat.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -28,14 +29,13 @@
 #include "keyring/epoch.h"
 #include "keyring/keyring.h"
 #include "keyring/locked_memory.h"
+#include "keyring/read_ahead.h"
 #include "keyring/root_keys.h"
 #include "keyring/subject_keys.h"
 #include "keyring/wrap.h"
 
-/* Columns of hub.subject_key */
-#define ANUM_SUBJECT 1
-#define ANUM_EPOCH 2
-#define ANUM_WRAPPED 3
+/* A statement that has looked up so many keys is likely to want more */
+#define READ_AHEAD_AFTER 4
 
 #define CACHE_INITIAL_ENTRIES 256
 
@@ -69,6 +69,10 @@ static CachedKey *cache_last = NULL;
 /* Random, so that nobody can choose subjects that fall on one place */
 static uint64 cache_seed[2];
 
+/* Keys that the current statement has looked up in the table */
+static TimestampTz looked_up_at = 0;
+static int	looked_up = 0;
+
 /* Did this transaction make or destroy keys? Then its end must drop caches */
 static bool made_keys = false;
 static bool destroyed_keys = false;
@@ -83,6 +87,7 @@ cache_wipe(void)
 	if (cache != NULL && cache_pid == MyProcPid)
 		sodium_memzero(cache, sizeof(CachedKey) * cache_entries);
 	cache_used = 0;
+	read_ahead_forget();
 }
 
 /* Compare two subjects, without a call */
@@ -195,6 +200,32 @@ unwrap_subject_key(const bytea *wrapped, const pg_uuid_t *subject, int epoch, ui
 				 errhint("Restore hub.subject_key from a backup.")));
 }
 
+/* Fill in a cache entry, whose key is in place already */
+static void
+fill_entry(CachedKey *entry, const pg_uuid_t *subject, SubjectState state)
+{
+	if (!entry->used)
+		cache_used++;
+	entry->subject = *subject;
+	entry->used = true;
+	entry->state = (uint8) state;
+	entry->mark = 0;
+}
+
+/* Has this statement looked up several keys already? Then it reads a table of many people */
+static bool
+looks_up_many(void)
+{
+	TimestampTz statement = GetCurrentStatementStartTimestamp();
+
+	if (looked_up_at != statement)
+	{
+		looked_up_at = statement;
+		looked_up = 0;
+	}
+	return ++looked_up > READ_AHEAD_AFTER;
+}
+
 /*
  * Read a subject's row into the cache entry that belongs to it.
  *
@@ -209,6 +240,16 @@ cache_load(CachedKey *entry, const pg_uuid_t *subject)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	SubjectState state;
+	const bytea *ahead;
+	int			ahead_epoch;
+
+	ahead = read_ahead_find(subject, &ahead_epoch);
+	if (ahead != NULL)
+	{
+		unwrap_subject_key(ahead, subject, ahead_epoch, entry->key);
+		fill_entry(entry, subject, SUBJECT_ALIVE);
+		return;
+	}
 
 	subject_key_relid = catalog_relation("subject_key");
 	relation = table_open(subject_key_relid, AccessShareLock);
@@ -226,15 +267,12 @@ cache_load(CachedKey *entry, const pg_uuid_t *subject)
 		if (!isnull)
 			unwrap_subject_key(DatumGetByteaPP(wrapped), subject, epoch, entry->key);
 		state = isnull ? SUBJECT_ERASED : SUBJECT_ALIVE;
+		if (looks_up_many())
+			read_ahead_page(relation, ItemPointerGetBlockNumber(&tuple->t_self), scan->snapshot);
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
-	if (!entry->used)
-		cache_used++;
-	entry->subject = *subject;
-	entry->used = true;
-	entry->state = (uint8) state;
-	entry->mark = 0;
+	fill_entry(entry, subject, state);
 }
 
 /* Have the processor fetch a subject's entry while its caller does something else */

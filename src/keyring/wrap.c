@@ -9,8 +9,11 @@
 
 #include <sodium.h>
 
+#include "miscadmin.h"
+
 #include "foundation/compat.h"
 #include "foundation/errors.h"
+#include "keyring/locked_memory.h"
 #include "keyring/nonce.h"
 #include "keyring/wrap.h"
 
@@ -50,23 +53,53 @@ require_epoch(int epoch)
 				 errhint("Put the key of epoch %d back in place and restart the server.", epoch)));
 }
 
+/* Wrapping keys used last, in locked memory: keys are unwrapped, and moved to the next epoch, by the thousand */
+typedef struct WrappingKey
+{
+	int			epoch;
+	RootKeyUse	use;
+	uint8		key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+} WrappingKey;
+
+static WrappingKey *last_keys = NULL;
+static int	last_keys_pid = 0;
+
+/* Return the wrapping key of an epoch that is loaded */
+static const uint8 *
+wrapping_key_of(RootKeyUse use, int epoch)
+{
+	WrappingKey *last_key;
+
+	if (last_keys_pid != MyProcPid)
+	{
+		last_keys = locked_alloc(2 * sizeof(WrappingKey));
+		last_keys_pid = MyProcPid;
+	}
+	last_key = &last_keys[epoch % 2];
+	if (last_key->epoch != epoch || last_key->use != use)
+	{
+		last_key->epoch = 0;
+		root_keys_derive(epoch, use, last_key->key, sizeof(last_key->key));
+		last_key->epoch = epoch;
+		last_key->use = use;
+	}
+	return last_key->key;
+}
+
 /* Wrap a key into memory that is allocated already */
 static void
 wrap_into(bytea *wrapped, RootKeyUse use, const pg_uuid_t *name, int epoch, const uint8 *key)
 {
 	uint8	   *bytes = (uint8 *) VARDATA(wrapped);
-	uint8		wrapping_key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
 	WrapContext context;
 
 	SET_VARSIZE(wrapped, VARHDRSZ + WRAPPED_BYTES);
 	fill_context(&context, name, epoch);
 	nonce_fill(bytes, WRAP_NONCE_BYTES);
-	root_keys_derive(epoch, use, wrapping_key, sizeof(wrapping_key));
 	crypto_aead_xchacha20poly1305_ietf_encrypt(bytes + WRAP_NONCE_BYTES, NULL,
 											   key, WRAPPED_KEY_BYTES,
 											   (const uint8 *) &context, sizeof(context),
-											   NULL, bytes, wrapping_key);
-	sodium_memzero(wrapping_key, sizeof(wrapping_key));
+											   NULL, bytes, wrapping_key_of(use, epoch));
 }
 
 /* Wrap a key under the key of an epoch */
@@ -100,23 +133,18 @@ unwrap_key(RootKeyUse use, const pg_uuid_t *name, int epoch, const bytea *wrappe
 		   uint8 key[WRAPPED_KEY_BYTES])
 {
 	const uint8 *bytes = (const uint8 *) VARDATA_ANY(wrapped);
-	uint8		wrapping_key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
 	WrapContext context;
-	bool		intact;
 
 	require_epoch(epoch);
 	if (VARSIZE_ANY_EXHDR(wrapped) != WRAPPED_BYTES)
 		return false;
 	fill_context(&context, name, epoch);
-	root_keys_derive(epoch, use, wrapping_key, sizeof(wrapping_key));
-	intact = crypto_aead_xchacha20poly1305_ietf_decrypt(key, NULL, NULL,
-														bytes + WRAP_NONCE_BYTES,
-														WRAPPED_KEY_BYTES + WRAP_MAC_BYTES,
-														(const uint8 *) &context,
-														sizeof(context),
-														bytes, wrapping_key) == 0;
-	sodium_memzero(wrapping_key, sizeof(wrapping_key));
-	return intact;
+	return crypto_aead_xchacha20poly1305_ietf_decrypt(key, NULL, NULL,
+													  bytes + WRAP_NONCE_BYTES,
+													  WRAPPED_KEY_BYTES + WRAP_MAC_BYTES,
+													  (const uint8 *) &context,
+													  sizeof(context),
+													  bytes, wrapping_key_of(use, epoch)) == 0;
 }
 
 /* Move a wrapped key from one epoch to another; NULL when it was altered */

@@ -41,6 +41,8 @@ void subject_key_prefetch(const pg_uuid_t *subject) {}
 void *palloc(Size size) { return malloc(size); }
 void *palloc0(Size size) { return calloc(1, size); }
 void pfree(void *pointer) { free(pointer); }
+void *locked_alloc(Size size) { return calloc(1, size); }
+void RegisterXactCallback(void *callback, void *arg) {}
 void *memory_alloc_secret(Size size) { return calloc(1, size); }
 void memory_free_secret(void *secret, Size size) { free(secret); }
 void memory_zero(void *secret, Size size) { memset(secret, 0, size); }

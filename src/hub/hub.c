@@ -318,6 +318,7 @@ _PG_init(void)
 	keyring_init();
 	data_class_init();
 	identity_init();
+	disclosure_init();
 	encrypted_init();
 	governed_init();
 	export_guard_init();
@@ -332,6 +333,7 @@ _PG_init(void)
 	purpose_limit_init();
 
 	disclosure_rule.decide = replay_fence_decide;
+	disclosure_rule.standing = identity_answer;
 	disclosure_rule.limit = purpose_limit_disclosure;
 	disclosure_rule.record = audit_record_reveal;
 	disclosure_rule.count = export_guard_count_shown;

@@ -272,6 +272,7 @@ identity_check_expiry(void)
 	{
 		break_glass_clock = GetCurrentTimestamp();
 		effective.breaks_glass = effective.break_glass_until > break_glass_clock;
+		effective.number++;
 	}
 
 	/* relations locked earlier in the transaction would not make us look */

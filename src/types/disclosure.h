@@ -32,6 +32,9 @@ typedef struct DisclosureRule
 	/* by identity of the session and class of the value */
 	Disclosure	(*decide) (uint16 class_id);
 
+	/* changes, and is never 0, whenever an answer may be another; NULL: ask anew each time */
+	uint64		(*standing) (void);
+
 	/*
 	 * Record a reveal before its plaintext is handed out. Raises an error when
 	 * it cannot be recorded: then nothing is shown. mark, which may be NULL, is
@@ -52,6 +55,8 @@ typedef struct DisclosureRule
 } DisclosureRule;
 
 extern DisclosureRule disclosure_rule;
+
+extern void disclosure_init(void);
 
 /* what the executor and utility hooks tell: are rows on their way to the client? */
 extern bool disclosure_to_client(void);

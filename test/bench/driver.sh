@@ -3,7 +3,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154  # work, tree, pg_config and server_user are run.sh's
 
-[ $# -gt 0 ] || set -- seal open lookup policy audit ingest rotation
+[ $# -gt 0 ] || set -- seal open bulk scan sizes lookup policy audit ingest rotation
 for name in "$@"; do
     [ -e "$tree/test/bench/$name.sh" ] || die "no benchmark is called $name"
 done
@@ -21,7 +21,7 @@ printf 'customer_hub %s, %s, %s, libsodium %s\n' \
     "$("$pg_config" --version)" \
     "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
     "$(sed -n 's/^#define SODIUM_VERSION_STRING "\(.*\)"/\1/p' /usr/include/sodium/version.h /usr/include/*/sodium/version.h 2>/dev/null | head -n 1)"
-printf 'Ratios are medians of %s interleaved rounds.\n' "${ROUNDS:-5}"
+printf 'Ratios are medians of %s interleaved rounds.\n' "${ROUNDS:-7}"
 
 cd "$work/tree" || exit
 for name in "$@"; do

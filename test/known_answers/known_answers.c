@@ -30,6 +30,9 @@ static bool failed = false;
 
 const uint8 *service_key(ServiceKey key) { return test_key; }
 const uint8 *service_key_of_generation(ServiceKey key, int generation) { return test_key; }
+int keyring_tag_generation(void) { return 1; }
+uint8 tag_generation_bits(int generation) { return 0; }
+int tag_generation_of_bits(uint8 bits) { return 1; }
 const uint8 *signing_key_secret(SigningKey key) { return test_signing_secret; }
 const uint8 *signing_key_public(SigningKey key) { return test_signing_public; }
 int keyring_tag_generation(void) { return 1; }

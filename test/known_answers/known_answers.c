@@ -9,6 +9,8 @@
 #include "postgres.h"
 
 #include <sodium.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "keyring/envelope.h"
 #include "keyring/keyring.h"
@@ -30,9 +32,6 @@ static bool failed = false;
 
 const uint8 *service_key(ServiceKey key) { return test_key; }
 const uint8 *service_key_of_generation(ServiceKey key, int generation) { return test_key; }
-int keyring_tag_generation(void) { return 1; }
-uint8 tag_generation_bits(int generation) { return 0; }
-int tag_generation_of_bits(uint8 bits) { return 1; }
 const uint8 *signing_key_secret(SigningKey key) { return test_signing_secret; }
 const uint8 *signing_key_public(SigningKey key) { return test_signing_public; }
 int keyring_tag_generation(void) { return 1; }
@@ -342,14 +341,35 @@ check_nonces(void)
 	uint8		stream[64];
 	uint8		first[4096 * 3];
 	uint8		second[4096 * 3];
+	int			ends[2];
+	pid_t		child;
 
 	crypto_stream_chacha20(stream, sizeof(stream), zero, zero);
 	expect("ChaCha20 key stream, RFC 8439 A.1", stream, sizeof(stream),
 		   "76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7"
 		   "da41597c5157488d7724e03fb8d84a376a43b8f41518a11cc387b669b2ee6586");
+
+	/* a parent that has given out some already, then two processes that begin alike */
+	nonce_fill(first, 8);
+	if (pipe(ends) != 0)
+		abort();
+	child = fork();
+	if (child == 0)
+	{
+		MyProcPid = 2;
+		nonce_fill(second, sizeof(second));
+		_exit(write(ends[1], second, sizeof(second)) == sizeof(second) ? 0 : 1);
+	}
 	nonce_fill(first, sizeof(first));
-	MyProcPid = 2;				/* after a fork */
-	nonce_fill(second, sizeof(second));
+	for (Size got = 0; got < sizeof(second);)
+	{
+		ssize_t		count = read(ends[0], second + got, sizeof(second) - got);
+
+		if (count <= 0)
+			abort();
+		got += count;
+	}
+	waitpid(child, NULL, 0);
 	for (Size i = 0; i + 16 <= sizeof(first); i += 8)
 	{
 		for (Size j = 0; j + 16 <= sizeof(second); j += 8)

@@ -35,6 +35,10 @@ static bool restrictions_known = false;
 static bool anybody_restricted = true;
 static Oid	restricted_relid = InvalidOid;
 
+/* An answer of the identity's, by its number, under which nobody needs to be asked about */
+static bool nobody_asked = false;
+static uint64 nobody_asked_answer;
+
 /* What was found out for the current statement, in TopTransactionContext */
 static HTAB *answers = NULL;
 static LocalTransactionId answers_lxid = InvalidLocalTransactionId;
@@ -48,6 +52,7 @@ forget_restrictions(Datum arg, Oid relid)
 	if (OidIsValid(relid) && relid != restricted_relid)
 		return;
 	restrictions_known = false;
+	nobody_asked = false;
 	answers_statement = 0;
 }
 
@@ -157,15 +162,29 @@ Disclosure
 purpose_limit_disclosure(const pg_uuid_t *subject, Disclosure disclosure)
 {
 	static const pg_uuid_t nobody;
-	const Purpose *purpose = identity_purpose();
-	bool		needs_consent = purpose != NULL && purpose->needs_consent;
-	bool		asks = needs_consent ||
-		((restrictions_known ? anybody_restricted : find_anybody_restricted()) &&
-		 !(purpose != NULL && purpose->serves_restricted));
+	uint64		answer = identity_answer();
+	const Purpose *purpose;
+	bool		needs_consent;
+	bool		serves_restricted;
 
+	/* a query comes here with each value */
+	if (nobody_asked && nobody_asked_answer == answer)
+		return disclosure;
+
+	purpose = identity_purpose();
+	needs_consent = purpose != NULL && purpose->needs_consent;
+	serves_restricted = purpose != NULL && purpose->serves_restricted;
 	if (purpose != NULL)
 		disclosure = Min(disclosure, purpose->ceiling);
-	if (disclosure <= DISCLOSURE_DENY || !asks)
+	if (!needs_consent &&
+		(serves_restricted || !(restrictions_known ? anybody_restricted : find_anybody_restricted())))
+	{
+		nobody_asked = restrictions_known &&
+			(purpose == NULL || purpose->ceiling == DISCLOSURE_REVEAL);
+		nobody_asked_answer = answer;
+		return disclosure;
+	}
+	if (disclosure <= DISCLOSURE_DENY)
 		return disclosure;
 
 	/* what belongs to nobody yet is the caller's own, and nobody has consented */

@@ -411,9 +411,8 @@ export_guard_begin_run(QueryDesc *query, int depth, GuardScope *scope)
 		return;
 	run->outer = current_run;
 	current_run = run;
-	if (depth != 1 ||
-		(query->dest->mydest != DestRemote && query->dest->mydest != DestRemoteExecute &&
-		 query->dest->mydest != DestTuplestore))
+	/* rows that go elsewhere, to a cursor's FETCH too, are counted when the run is over */
+	if (depth != 1 || (query->dest->mydest != DestRemote && query->dest->mydest != DestRemoteExecute))
 		return;
 
 	guard = palloc0(sizeof(GuardReceiver));

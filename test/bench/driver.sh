@@ -3,7 +3,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154  # work, tree, pg_config and server_user are run.sh's
 
-[ $# -gt 0 ] || set -- seal open bulk scan sizes lookup policy audit ingest rotation
+[ $# -gt 0 ] || set -- seal open bulk scan sizes lookup policy guard audit ingest rotation
 for name in "$@"; do
     [ -e "$tree/test/bench/$name.sh" ] || die "no benchmark is called $name"
 done
@@ -36,8 +36,16 @@ for name in "$@"; do
         as_server sh -c "umask 077 && od -An -vtx1 -N32 /dev/urandom | tr -d ' \\n' >'$server/keys/epoch-2.key'"
         quietly as_server "$bin/pg_ctl" -w -D "$server/data" -l "$server/log" -m fast restart
     fi
+    # "$BENCH_RESTART" LIBRARIES starts the server anew with these, or with none
+    as_server_command=exec
+    [ "$(id -u)" -ne 0 ] || as_server_command="exec setpriv --reuid $server_user --regid $server_user --init-groups"
+    cat >"$work/restart" <<RESTART
+#!/bin/sh
+$as_server_command "$bin/pg_ctl" -w -D "$server/data" -l "$server/log" -m fast -o "-c shared_preload_libraries='\$1'" restart >/dev/null 2>&1 </dev/null
+RESTART
+    chmod 755 "$work/restart"
     mkdir "$work/out/$name"
-    PGDATABASE=bench BENCH_DIR=$work/out/$name sh "test/bench/$name.sh"
+    PGDATABASE=bench BENCH_RESTART=$work/restart BENCH_DIR=$work/out/$name sh "test/bench/$name.sh"
     quietly as_server "$bin/pg_ctl" -D "$server/data" -m fast stop
     rm -rf "${server:?}"/*
 done

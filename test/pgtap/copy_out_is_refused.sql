@@ -1,5 +1,5 @@
 -- Rows of governed relations do not leave in bulk, except by an approved export.
-SELECT plan(43);
+SELECT plan(48);
 CREATE ROLE anna LOGIN;
 CREATE ROLE bert LOGIN;
 CREATE ROLE app LOGIN;
@@ -58,7 +58,23 @@ SELECT throws_ok('CREATE TABLE shop.copy AS SELECT * FROM shop.person', 'CH305',
 SELECT throws_ok('CREATE TEMP TABLE copy AS SELECT * FROM shop.person', 'CH305', NULL, 'temporary too');
 SELECT throws_ok('CREATE TEMP TABLE copy AS SELECT * FROM shop.all_people()', 'CH305', NULL, 'through a function too');
 SELECT throws_ok('EXPLAIN ANALYZE CREATE TABLE shop.copy AS SELECT * FROM shop.person', 'CH305', NULL, 'under EXPLAIN ANALYZE too');
+RESET SESSION AUTHORIZATION;
+SET customer_hub.allow_explain_analyze = on;
+CREATE EXTENSION file_fdw;
+CREATE SERVER away FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE shop.away (name text) SERVER away OPTIONS (filename '/dev/null');
+GRANT INSERT ON shop.away TO anna;
+SET SESSION AUTHORIZATION anna;
+SELECT throws_ok('EXPLAIN ANALYZE CREATE TABLE shop.copy AS SELECT * FROM shop.person', 'CH305', NULL, 'where EXPLAIN ANALYZE is allowed too');
+SELECT lives_ok('EXPLAIN ANALYZE SELECT person_id FROM shop.person LIMIT 1', 'which it can be');
+RESET SESSION AUTHORIZATION;
+RESET customer_hub.allow_explain_analyze;
+SET SESSION AUTHORIZATION anna;
+SELECT throws_ok('INSERT INTO shop.away SELECT person_id FROM shop.person', 'CH305', NULL, 'INSERT into a foreign table is refused');
 SELECT throws_ok('CREATE MATERIALIZED VIEW shop.copy AS SELECT * FROM shop.person', 'CH305', NULL, 'CREATE MATERIALIZED VIEW is refused');
+CREATE MATERIALIZED VIEW shop.later AS SELECT name FROM shop.person WITH NO DATA;
+SELECT throws_ok('REFRESH MATERIALIZED VIEW shop.later', 'CH305', NULL, 'REFRESH MATERIALIZED VIEW of one made without data is refused');
+DROP MATERIALIZED VIEW shop.later;
 SELECT name INTO TEMP copy FROM shop.person;
 SELECT is(:'SQLSTATE'::text, 'CH305', 'SELECT INTO is refused');
 CREATE TEMP TABLE basket (person_id uuid);
@@ -77,6 +93,17 @@ DECLARE held CURSOR WITH HOLD FOR SELECT name FROM shop.person;
 \set state :SQLSTATE
 ROLLBACK;
 SELECT is(:'state'::text, 'CH305', 'WITH HOLD is refused');
+
+-- where row security does not apply, COPY reads past the executor
+RESET SESSION AUTHORIZATION;
+ALTER ROLE anna BYPASSRLS;
+SET SESSION AUTHORIZATION anna;
+COPY shop.person_0 TO STDOUT;
+\set state :SQLSTATE
+RESET SESSION AUTHORIZATION;
+ALTER ROLE anna NOBYPASSRLS;
+SET SESSION AUTHORIZATION anna;
+SELECT is(:'state'::text, 'CH305', 'COPY TO is refused to a member above row security');
 
 -- the ceiling of the role
 \o /dev/null

@@ -188,11 +188,21 @@ hub_executor_finish(QueryDesc *query_desc)
 {
 	bool		saved_to_client;
 
+	redact_note_identity();
+	if (executor_depth == 0)
+		redact_activity();
+	/* what only reads has neither triggers nor anything else left to do */
+	if (query_desc->operation == CMD_SELECT && !query_desc->plannedstmt->hasModifyingCTE)
+	{
+		if (next_executor_finish_hook)
+			next_executor_finish_hook(query_desc);
+		else
+			standard_ExecutorFinish(query_desc);
+		audit_statement_end();
+		return;
+	}
 	executor_depth++;
 	saved_to_client = disclosure_set_to_client(false);
-	redact_note_identity();
-	if (executor_depth == 1)
-		redact_activity();
 	PG_TRY();
 	{
 		if (next_executor_finish_hook)
@@ -265,6 +275,9 @@ hub_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 {
 	if (next_object_access_hook)
 		next_object_access_hook(access, class_id, object_id, sub_id, arg);
+	/* also called for each function of each statement */
+	if (access != OAT_DROP)
+		return;
 	protect_object_access(access, class_id, object_id, sub_id, arg);
 	audit_object_access(access, class_id, object_id, sub_id, arg);
 }

@@ -37,7 +37,7 @@ for name in "$@"; do
         quietly as_server "$bin/pg_ctl" -w -D "$server/data" -l "$server/log" -m fast restart
     fi
     # "$BENCH_RESTART" LIBRARIES starts the server anew with these, or with none
-    as_server_command=exec
+    as_server_command='exec'
     [ "$(id -u)" -ne 0 ] || as_server_command="exec setpriv --reuid $server_user --regid $server_user --init-groups"
     cat >"$work/restart" <<RESTART
 #!/bin/sh

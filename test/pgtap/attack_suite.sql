@@ -46,7 +46,7 @@ SELECT person_id AS own FROM shop.person WHERE region = 'DE' AND owner_id = :zoe
 
 -- from here on as the back end: a connection of its own, each line sent by itself
 \c - pooled
-SELECT plan(143);
+SELECT plan(144);
 \set ON_ERROR_ROLLBACK on
 \set ON_ERROR_STOP off
 \set VERBOSITY sqlstate

@@ -32,6 +32,7 @@ ROOM_SQL = \
 	src/types/equality_tag.sql \
 	$(ENCRYPTED_TYPES:%=build/types/%.sql) \
 	src/types/encrypted.sql \
+	src/types/word_search.sql \
 	src/keyring/keyring.sql \
 	src/keyring/rotation.sql \
 	src/keyring/tag_generation.sql \

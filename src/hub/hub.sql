@@ -32,7 +32,7 @@ END
 $$;
 
 -- What an administrator may do with what the lower rooms made before the roles were there.
-GRANT EXECUTE ON FUNCTION hub.add_data_class(text, bool, text) TO hub_admin;
+GRANT EXECUTE ON FUNCTION hub.add_data_class(text, bool, text), hub.set_word_search(text, bool) TO hub_admin;
 GRANT SELECT ON hub.keyring_status, hub.rotation_progress TO hub_compliance, hub_admin;
 GRANT EXECUTE ON FUNCTION hub.key_memory() TO hub_compliance, hub_admin;
 GRANT EXECUTE ON PROCEDURE hub.rotate_epoch(int, interval) TO hub_admin;
@@ -50,6 +50,7 @@ GRANT EXECUTE ON FUNCTION hub.equality_tag(text, regtype), hub.equality_tags(tex
 GRANT EXECUTE ON FUNCTION hub.equality_tag(hub.encrypted_text), hub.equality_tag(hub.encrypted_email), hub.equality_tag(hub.encrypted_phone), hub.equality_tag(hub.encrypted_date), hub.equality_tag(hub.encrypted_jsonb) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.equality_tags(hub.encrypted_text[]), hub.equality_tags(hub.encrypted_email[]), hub.equality_tags(hub.encrypted_phone[]), hub.equality_tags(hub.encrypted_date[]), hub.equality_tags(hub.encrypted_jsonb[]) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.encrypted_text_probe(text), hub.encrypted_text_probes(text[]), hub.encrypted_email_probe(text), hub.encrypted_email_probes(text[]), hub.encrypted_phone_probe(text), hub.encrypted_phone_probes(text[]), hub.encrypted_date_probe(text), hub.encrypted_date_probes(text[]), hub.encrypted_jsonb_probe(text), hub.encrypted_jsonb_probes(text[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION hub.matches(hub.encrypted_text, text), hub.word_query(text, smallint) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.email_domain(hub.encrypted_email), hub.phone_region(hub.encrypted_phone), hub.year_of(hub.encrypted_date), hub.age_band(hub.encrypted_date, int) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.authenticate(text), hub.challenge(), hub.whoami(), hub.sees_configuration() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION hub.in_regions(hub.region), hub.in_lines(int), hub.in_teams(int), hub.is_me(int) TO PUBLIC;

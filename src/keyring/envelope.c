@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 
 #include "foundation/compat.h"
 #include "foundation/errors.h"
@@ -145,6 +146,25 @@ invalid_sealed_value(void)
 			 errhint("It was not made by this hub's keyring, was changed since, or the key of its data subject is missing from hub.subject_key. Nothing of it is shown.")));
 }
 
+/* Find the word tokens behind the MAC */
+static void
+read_words(const uint8 *bytes, Size len, EnvelopeView *view)
+{
+	uint32		count;
+	Size		words_len;
+
+	if (view->plaintext_len < ENVELOPE_WORD_COUNT_BYTES)
+		invalid_sealed_value();
+	memcpy(&count, bytes + len - ENVELOPE_WORD_COUNT_BYTES, sizeof(count));
+	count = pg_ntoh32(count);
+	words_len = (Size) count * ENVELOPE_WORD_BYTES + ENVELOPE_WORD_COUNT_BYTES;
+	if (words_len > view->plaintext_len)
+		invalid_sealed_value();
+	view->plaintext_len -= words_len;
+	view->word_count = count;
+	view->words = bytes + len - words_len;
+}
+
 /* Read the parts of a sealed value without opening it */
 static inline void
 read_view(const struct varlena *sealed, EnvelopeView *view)
@@ -162,6 +182,10 @@ read_view(const struct varlena *sealed, EnvelopeView *view)
 	view->nonce = bytes + ENVELOPE_HEADER_BYTES;
 	view->ciphertext = view->nonce + ENVELOPE_NONCE_BYTES;
 	view->plaintext_len = len - ENVELOPE_OVERHEAD;
+	view->word_count = 0;
+	view->words = NULL;
+	if (unlikely((view->flags & ENVELOPE_FLAG_WORDS) != 0))
+		read_words(bytes, len, view);
 }
 
 /* Read the parts of a sealed value without opening it */
@@ -186,6 +210,17 @@ fill_associated_data(const uint8 *header, uint8 aad[AAD_BYTES])
 	aad[0] = aad[1] = aad[2] = 0;
 	aad[3] = ENVELOPE_HEADER_BYTES;
 	memcpy(aad + 4, header, ENVELOPE_HEADER_BYTES);
+}
+
+/* Build the associated data of a value with word tokens; palloc'd */
+static uint8 *
+make_word_associated_data(const uint8 *header, const uint8 *words, Size words_len)
+{
+	uint8	   *aad = palloc(AAD_BYTES + words_len);
+
+	fill_associated_data(header, aad);
+	memcpy(aad + AAD_BYTES, words, words_len);
+	return aad;
 }
 
 static inline bool
@@ -238,9 +273,11 @@ fill_header(uint8 *header, EnvelopeFamily family, uint8 flags, uint16 class_id,
 static struct varlena *
 seal_with_nonce_tail(EnvelopeFamily family, uint8 flags, uint16 class_id,
 					 const pg_uuid_t *subject, const uint8 *tag, const uint8 *tail,
-					 const void *plaintext, Size plaintext_len)
+					 const EnvelopeWords *words, const void *plaintext, Size plaintext_len)
 {
-	Size		size = VARHDRSZ + ENVELOPE_OVERHEAD + plaintext_len;
+	Size		words_len = words == NULL ? 0 :
+		(Size) words->count * ENVELOPE_WORD_BYTES + ENVELOPE_WORD_COUNT_BYTES;
+	Size		size = VARHDRSZ + ENVELOPE_OVERHEAD + plaintext_len + words_len;
 	struct varlena *sealed = palloc(size);
 	uint8	   *bytes = (uint8 *) VARDATA(sealed);
 	uint8	   *nonce = bytes + ENVELOPE_HEADER_BYTES;
@@ -248,6 +285,7 @@ seal_with_nonce_tail(EnvelopeFamily family, uint8 flags, uint16 class_id,
 	const uint8 *key;
 
 	SET_VARSIZE(sealed, size);
+	flags = words != NULL ? flags | ENVELOPE_FLAG_WORDS : flags & ~ENVELOPE_FLAG_WORDS;
 	fill_header(bytes, family, flags, class_id, subject);
 	if (subject == NULL || is_unbound(subject))
 		key = service_key(SERVICE_KEY_UNBOUND);
@@ -277,6 +315,21 @@ seal_with_nonce_tail(EnvelopeFamily family, uint8 flags, uint16 class_id,
 	else
 		nonce_fill(nonce, ENVELOPE_NONCE_BYTES);
 
+	if (unlikely(words != NULL))
+	{
+		uint8	   *trailer = nonce + ENVELOPE_NONCE_BYTES + plaintext_len + ENVELOPE_MAC_BYTES;
+		uint32		count = pg_hton32(words->count);
+		uint8	   *word_aad;
+
+		memcpy(trailer, words->tokens, words_len - ENVELOPE_WORD_COUNT_BYTES);
+		memcpy(trailer + words_len - ENVELOPE_WORD_COUNT_BYTES, &count, sizeof(count));
+		word_aad = make_word_associated_data(bytes, trailer, words_len);
+		crypto_aead_xchacha20poly1305_ietf_encrypt(nonce + ENVELOPE_NONCE_BYTES, NULL,
+												   plaintext, plaintext_len, word_aad,
+												   AAD_BYTES + words_len, NULL, nonce, key);
+		pfree(word_aad);
+		return sealed;
+	}
 	fill_associated_data(bytes, aad);
 	crypto_aead_xchacha20poly1305_ietf_encrypt(nonce + ENVELOPE_NONCE_BYTES, NULL,
 											   plaintext, plaintext_len,
@@ -297,19 +350,20 @@ envelope_seal(EnvelopeFamily family, uint8 flags, uint16 class_id,
 			  const void *plaintext, Size plaintext_len)
 {
 	return envelope_seal_of_generation(family, flags, class_id, subject, tag,
-									   tag ? keyring_tag_generation() : 0,
+									   tag ? keyring_tag_generation() : 0, NULL,
 									   plaintext, plaintext_len);
 }
 
-/* Seal plaintext for a subject with a tag that was made under another generation */
+/* Seal plaintext for a subject with a tag that was made under another generation, and words */
 struct varlena *
 envelope_seal_of_generation(EnvelopeFamily family, uint8 flags, uint16 class_id,
 							const pg_uuid_t *subject, const uint8 *tag, int generation,
+							const EnvelopeWords *words,
 							const void *plaintext, Size plaintext_len)
 {
 	if (tag != NULL)
 		flags |= ENVELOPE_FLAG_SEARCHABLE | tag_generation_bits(generation);
-	return seal_with_nonce_tail(family, flags, class_id, subject, tag, NULL,
+	return seal_with_nonce_tail(family, flags, class_id, subject, tag, NULL, words,
 								plaintext, plaintext_len);
 }
 
@@ -342,7 +396,7 @@ envelope_seal_fresh(EnvelopeFamily family, uint8 flags, const uint8 *tag,
 	flags |= ENVELOPE_FLAG_SEARCHABLE | tag_generation_bits(keyring_tag_generation());
 	fill_header(header, family, flags, DATA_CLASS_NONE, NULL);
 	fresh_tail(header, tag, tail);
-	return seal_with_nonce_tail(family, flags, DATA_CLASS_NONE, NULL, tag, tail,
+	return seal_with_nonce_tail(family, flags, DATA_CLASS_NONE, NULL, tag, tail, NULL,
 								plaintext, plaintext_len);
 }
 
@@ -404,15 +458,29 @@ static void
 decrypt_into(const struct varlena *sealed, const EnvelopeView *view, const uint8 *key,
 			 char *plaintext)
 {
-	uint8		aad[AAD_BYTES];
+	uint8		fixed_aad[AAD_BYTES];
+	uint8	   *aad = fixed_aad;
+	Size		aad_len = AAD_BYTES;
+	int			failed;
 
 	if (recall(sealed, plaintext, view->plaintext_len))
 		return;
-	fill_associated_data((const uint8 *) VARDATA_ANY(sealed), aad);
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8 *) plaintext, NULL, NULL,
-												   view->ciphertext,
-												   view->plaintext_len + ENVELOPE_MAC_BYTES,
-												   aad, sizeof(aad), view->nonce, key) != 0)
+	if (unlikely(view->words != NULL))
+	{
+		Size		words_len = (Size) view->word_count * ENVELOPE_WORD_BYTES + ENVELOPE_WORD_COUNT_BYTES;
+
+		aad = make_word_associated_data((const uint8 *) VARDATA_ANY(sealed), view->words, words_len);
+		aad_len += words_len;
+	}
+	else
+		fill_associated_data((const uint8 *) VARDATA_ANY(sealed), aad);
+	failed = crypto_aead_xchacha20poly1305_ietf_decrypt((uint8 *) plaintext, NULL, NULL,
+														view->ciphertext,
+														view->plaintext_len + ENVELOPE_MAC_BYTES,
+														aad, aad_len, view->nonce, key);
+	if (aad != fixed_aad)
+		pfree(aad);
+	if (failed != 0)
 		invalid_sealed_value();
 }
 

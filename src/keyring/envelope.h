@@ -7,9 +7,12 @@
  *	 4	data subject, uuid; all zero while unbound
  *	20	nonce, 24 bytes; of a searchable value the first 16 are its equality tag
  *	44	ciphertext, then the 16-byte MAC
+ *		of a value that is searched by word: its tokens, 8 bytes each, in ascending
+ *		order, then their number, 4 bytes, network order
  *
  * Suite 1 is XChaCha20-Poly1305 (IETF draft-irtf-cfrg-xchacha). The associated
- * data is the length of the header, four bytes, then the header.
+ * data is the length of the header, four bytes, then the header, then what follows
+ * the MAC.
  */
 #ifndef CUSTOMER_HUB_ENVELOPE_H
 #define CUSTOMER_HUB_ENVELOPE_H
@@ -37,6 +40,10 @@ typedef enum EnvelopeFamily
 
 #define ENVELOPE_FLAG_SEARCHABLE 0x08
 #define ENVELOPE_FLAG_PRINTED 0x10	/* holds what output printed, not a value */
+#define ENVELOPE_FLAG_WORDS 0x80	/* word tokens follow the MAC */
+
+#define ENVELOPE_WORD_BYTES 8
+#define ENVELOPE_WORD_COUNT_BYTES 4
 
 /* Values whose headers agree in these bits have tags that can be compared */
 #define ENVELOPE_GENERATION_MASK 0x60
@@ -53,7 +60,16 @@ typedef struct EnvelopeView
 	const uint8 *nonce;
 	const uint8 *ciphertext;	/* followed by the MAC */
 	Size		plaintext_len;
+	uint32		word_count;
+	const uint8 *words;			/* word_count tokens, or NULL */
 } EnvelopeView;
+
+/* Tokens of the words of a value, each in its bytes as they are stored, in order */
+typedef struct EnvelopeWords
+{
+	uint32		count;
+	const uint8 *tokens;
+} EnvelopeWords;
 
 extern void envelope_init(void);
 
@@ -79,10 +95,11 @@ extern struct varlena *envelope_seal(EnvelopeFamily family, uint8 flags, uint16 
 									 const pg_uuid_t *subject, const uint8 *tag,
 									 const void *plaintext, Size plaintext_len);
 
-/* The same with a tag of another generation */
+/* The same with a tag of another generation, and the tokens of its words; both may be NULL */
 extern struct varlena *envelope_seal_of_generation(EnvelopeFamily family, uint8 flags,
 												   uint16 class_id, const pg_uuid_t *subject,
 												   const uint8 *tag, int generation,
+												   const EnvelopeWords *words,
 												   const void *plaintext, Size plaintext_len);
 
 /*

@@ -62,6 +62,7 @@ static const Purpose purposes[] = {
 	{"event", ROOT_USE_SERVICE + SERVICE_KEY_EVENT},
 	{"checkpoint", ROOT_USE_SIGNING + SIGNING_KEY_CHECKPOINT},
 	{"receipt", ROOT_USE_SIGNING + SIGNING_KEY_RECEIPT},
+	{"word", ROOT_USE_SERVICE + SERVICE_KEY_WORD},
 };
 
 /* Keys of this backend, in locked memory; found when first used */

@@ -27,6 +27,9 @@
 #define ANUM_NAME 2
 #define ANUM_SEARCHABLE 3
 
+/* hub.set_word_search() lets no more classes be searched by word */
+#define MAX_WORD_CLASSES 64
+
 typedef struct DataClass
 {
 	uint16		class_id;
@@ -54,17 +57,25 @@ static int	custom_count = 0;
 static bool custom_valid = false;
 static Oid	custom_relation = InvalidOid;
 
+/* Classes that are searched by word, cached likewise */
+static uint16 *word_classes = NULL;
+static int	word_count = 0;
+static bool word_valid = false;
+static Oid	word_relation = InvalidOid;
+
 PG_FUNCTION_INFO_V1(hub_builtin_data_classes);
 PG_FUNCTION_INFO_V1(hub_data_class_typmod_in);
 PG_FUNCTION_INFO_V1(hub_data_class_typmod_out);
 PG_FUNCTION_INFO_V1(hub_data_class_id);
 
-/* Forget the custom classes when their table changes */
+/* Forget what is cached when its table changes */
 static void
 forget_custom_classes(Datum arg, Oid relation)
 {
 	if (!OidIsValid(relation) || relation == custom_relation || !OidIsValid(custom_relation))
 		custom_valid = false;
+	if (!OidIsValid(relation) || relation == word_relation || !OidIsValid(word_relation))
+		word_valid = false;
 }
 
 /* Watch for changes; called once from _PG_init */
@@ -200,6 +211,50 @@ data_class_searchable(uint16 class_id)
 		return true;
 	found = class_by_id(class_id);
 	return found != NULL && found->searchable;
+}
+
+/* Read which classes are searched by word, if that is not cached */
+static void
+load_word_classes(void)
+{
+	Relation	relation;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (word_valid || !IsTransactionState())
+		return;
+	word_relation = catalog_relation_if_exists("word_search");
+	if (!OidIsValid(word_relation))
+		return;
+	if (word_classes == NULL)
+		word_classes = MemoryContextAlloc(TopMemoryContext, MAX_WORD_CLASSES * sizeof(uint16));
+	relation = table_open(word_relation, AccessShareLock);
+	word_valid = true;			/* an invalidation from here on is noticed */
+	word_count = 0;
+	scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+	while (word_count < MAX_WORD_CLASSES && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		name = heap_getattr(tuple, 1, RelationGetDescr(relation), &isnull);
+
+		if (data_class_find(NameStr(*DatumGetName(name)), &word_classes[word_count]))
+			word_count++;
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+}
+
+/* Do values of a class carry the tokens of their words? */
+bool
+data_class_word_searchable(uint16 class_id)
+{
+	load_word_classes();
+	for (int i = 0; i < word_count; i++)
+	{
+		if (word_classes[i] == class_id)
+			return true;
+	}
+	return false;
 }
 
 /* Return the classes that are built in */

@@ -19,5 +19,6 @@ extern bool data_class_find(const char *name, uint16 *class_id);
 extern uint16 data_class_by_name(const char *name);
 extern const char *data_class_name(uint16 class_id);
 extern bool data_class_searchable(uint16 class_id);
+extern bool data_class_word_searchable(uint16 class_id);
 
 #endif							/* CUSTOMER_HUB_DATA_CLASS_H */

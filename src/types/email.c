@@ -254,6 +254,15 @@ email_normalize(const char *text, Size len, char *out, Size *out_len)
 	return NULL;
 }
 
+/* Lower-case a character, by the same rules for ASCII and the rest */
+pg_wchar
+email_fold_character(pg_wchar c)
+{
+	if (c < 0x80)
+		return (unsigned char) ascii_lower((unsigned char) c);
+	return c < 0x800 ? fold_character(c) : c;
+}
+
 /* Fold a stored form to what equality compares: all of it lower-cased */
 void
 email_fold(const char *email, Size len, char *out, Size *out_len)

@@ -4,6 +4,8 @@
 
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
+
 #define EMAIL_MAX_BYTES 254		/* RFC 5321 4.5.3.1.3, without the brackets */
 
 /*
@@ -14,5 +16,8 @@ extern const char *email_normalize(const char *text, Size len, char *out, Size *
 
 /* Fold a stored form to what equality compares: all of it lower-cased */
 extern void email_fold(const char *email, Size len, char *out, Size *out_len);
+
+/* Fold one character, the same on every server */
+extern pg_wchar email_fold_character(pg_wchar c);
 
 #endif							/* CUSTOMER_HUB_EMAIL_H */

@@ -28,6 +28,7 @@
 #include "types/disclosure.h"
 #include "types/encrypted.h"
 #include "types/family.h"
+#include "types/words.h"
 
 #define FIRST_FAMILY ENVELOPE_TEXT
 #define LAST_FAMILY ENVELOPE_JSONB
@@ -182,6 +183,24 @@ encrypted_seal_plain(EnvelopeFamily family, const char *text, Size len, uint16 c
 					 const pg_uuid_t *subject, const char **reason)
 {
 	return seal_plain(family, text, len, class_id, subject, reason);
+}
+
+/* Seal a value of a class, with the word tokens that its class asks for now */
+static struct varlena *
+seal_in_class(EnvelopeFamily family, uint8 flags, uint16 class_id, const pg_uuid_t *subject,
+			  const uint8 *tag, int generation, const char *stored, Size len)
+{
+	EnvelopeWords words;
+	struct varlena *sealed;
+
+	if (family != ENVELOPE_TEXT || likely(!data_class_word_searchable(class_id)))
+		return envelope_seal_of_generation(family, flags, class_id, subject, tag, generation, NULL,
+										   stored, len);
+	words_tokenize(class_id, stored, len, &words);
+	sealed = envelope_seal_of_generation(family, flags, class_id, subject, tag, generation, &words,
+										 stored, len);
+	words_free(&words);
+	return sealed;
 }
 
 /*
@@ -467,8 +486,8 @@ encrypted_reclass(struct varlena *value, uint16 class_id, const pg_uuid_t *subje
 		memcpy(tag, view.nonce, ENVELOPE_TAG_BYTES);
 	else if (searchable)
 		family_tag(view.family, plaintext, len, tag);
-	sealed = envelope_seal(view.family, 0, class_id, subject, searchable ? tag : NULL,
-						   plaintext, len);
+	sealed = seal_in_class(view.family, 0, class_id, subject, searchable ? tag : NULL,
+						   searchable ? keyring_tag_generation() : 0, plaintext, len);
 	memory_free_secret(plaintext, len);
 	return sealed;
 }
@@ -631,21 +650,20 @@ encrypted_seal_anew(struct varlena *value, int generation)
 	Size		len;
 	char	   *plaintext;
 	uint8		tag[ENVELOPE_TAG_BYTES];
+	bool		has_tag = false;
 	struct varlena *sealed;
 
 	envelope_view(value, &view);
 	plaintext = envelope_open(value, &len);
 	if (plaintext == NULL)
 		return value;
-	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
-		sealed = envelope_seal(view.family, view.flags, view.class_id, &view.subject, NULL,
-							   plaintext, len);
-	else
+	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) != 0)
 	{
+		has_tag = true;
 		family_tag_of_generation(view.family, generation, plaintext, len, tag);
-		sealed = envelope_seal_of_generation(view.family, view.flags, view.class_id, &view.subject,
-											 tag, generation, plaintext, len);
 	}
+	sealed = seal_in_class(view.family, view.flags, view.class_id, &view.subject,
+						   has_tag ? tag : NULL, generation, plaintext, len);
 	memory_free_secret(plaintext, len);
 	return sealed;
 }
@@ -703,7 +721,7 @@ hub_tag_generation_of(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(envelope_tag_generation(&view));
 }
 
-/* Copy a value without its equality tag, for the audit: tags outlive the key */
+/* Copy a value without tag and word tokens, for the audit: they outlive the key */
 struct varlena *
 encrypted_without_tag(struct varlena *value)
 {
@@ -713,13 +731,14 @@ encrypted_without_tag(struct varlena *value)
 	struct varlena *copy;
 
 	envelope_view(value, &view);
-	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
+	if ((view.flags & (ENVELOPE_FLAG_SEARCHABLE | ENVELOPE_FLAG_WORDS)) == 0)
 		return value;
 	plaintext = envelope_open(value, &len);
 	if (plaintext == NULL)
 		return NULL;
-	copy = envelope_seal(view.family, view.flags & ~ENVELOPE_FLAG_SEARCHABLE, view.class_id,
-						 &view.subject, NULL, plaintext, len);
+	copy = envelope_seal(view.family,
+						 view.flags & ~(ENVELOPE_FLAG_SEARCHABLE | ENVELOPE_FLAG_WORDS),
+						 view.class_id, &view.subject, NULL, plaintext, len);
 	memory_free_secret(plaintext, len);
 	return copy;
 }

@@ -53,7 +53,7 @@ extern char *encrypted_disclose(const struct varlena *value);
 extern struct varlena *encrypted_reclass(struct varlena *value, uint16 class_id,
 										 const pg_uuid_t *subject, bool classify);
 
-/* Copy without equality tag, for the audit: tags outlive the key. NULL when erased */
+/* Copy without equality tag and word tokens, for the audit: they outlive the key. NULL when erased */
 extern struct varlena *encrypted_without_tag(struct varlena *value);
 
 /*

@@ -1,8 +1,9 @@
 -- After an erasure nothing that can be read is left of the person: not in a
 -- table, a view, the audit, the statistics or a copy that somebody made before.
 \set QUIET on
+SELECT hub.set_word_search('basic', true) \g /dev/null
 \i test/fixtures/shop.sql
-SELECT plan(20);
+SELECT plan(27);
 
 CREATE VIEW shop.names AS SELECT id, name, nick, address FROM shop.person;
 GRANT SELECT ON shop.names TO hub_sales;
@@ -17,6 +18,30 @@ SELECT is(:'ann_address'::text, 'ann@vermeulen.example', 'and the address');
 RESET SESSION AUTHORIZATION;
 SELECT isnt((SELECT count(*) FROM pg_stats s WHERE s.*::text ~ 'vermeulin'), 0::bigint, 'before: statistics hold a plain value');
 SELECT name::text AS token FROM shop.person WHERE id = :ann \gset
+
+-- indexes: on equality tags, and on the tokens of the words of names
+CREATE EXTENSION pageinspect;
+CREATE INDEX person_tag ON shop.person (hub.equality_tag(address));
+CREATE INDEX person_words ON shop.person USING gin (name);
+SELECT hub.equality_tag(address)::text AS ann_tag FROM shop.person WHERE id = :ann \gset
+SELECT right(encode(substr(raw, length(raw) - 11, 8), 'hex'), 16) AS ann_word FROM (
+	SELECT decode(translate(substr(t, 6), '-_', '+/') || repeat('=', -length(substr(t, 6)) & 3), 'base64') AS raw
+	FROM (VALUES (:'token')) v (t)) s \gset
+-- is a tag among the entries of an index, or a word's token in its file?
+CREATE FUNCTION pg_temp.indexed_tag(tag text) RETURNS boolean LANGUAGE sql AS
+	$$SELECT EXISTS (SELECT FROM bt_page_items('shop.person_tag', 1) WHERE replace(data, ' ', '') = tag)$$;
+CREATE FUNCTION pg_temp.indexed_word(word text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	CHECKPOINT;
+	RETURN position((SELECT string_agg(substr(decode(word, 'hex'), 9 - i, 1), '' ORDER BY i) FROM generate_series(1, 8) i)
+		IN pg_read_binary_file(pg_relation_filepath('shop.person_words'))) > 0;
+END
+$$;
+SELECT ok(pg_temp.indexed_tag(:'ann_tag'), 'before: the tag of the address is in its index');
+SELECT ok(pg_temp.indexed_word(:'ann_word'), 'before: the token of a name is in its index');
+SET SESSION AUTHORIZATION sam;
+SELECT is((SELECT count(*) FROM shop.person WHERE hub.matches(name, 'smit')), 1::bigint, 'before: the name is found by its words');
+RESET SESSION AUTHORIZATION;
 
 SET SESSION AUTHORIZATION carl;
 SELECT hub.plan_erasure(:annie) AS plan \gset
@@ -48,6 +73,16 @@ SELECT command FROM hub.erasure_maintenance() WHERE command LIKE 'VACUUM%' \gexe
 CALL hub.advance_erasures();
 SELECT isnt((SELECT vacuumed_at FROM hub.erasure_plan WHERE plan = :plan), NULL, 'the vacuums are noticed');
 SELECT is((SELECT count(*) FROM pg_stats s WHERE s.*::text ~ 'vermeulin'), 0::bigint, 'after: statistics hold nothing');
+SELECT ok(NOT pg_temp.indexed_tag(:'ann_tag'), 'after: no entry of the index has the tag');
+SELECT ok(NOT EXISTS (SELECT FROM pg_stats s WHERE s.*::text ~ :'ann_tag'), 'nor do its statistics');
+SET SESSION AUTHORIZATION sam;
+SET enable_seqscan = off;
+SELECT is((SELECT count(*) FROM shop.person WHERE hub.matches(name, 'smit')), 0::bigint, 'after: no row is found by the words');
+RESET SESSION AUTHORIZATION;
+RESET enable_seqscan;
+-- GIN keeps the keys that no row has any more; they name nobody
+REINDEX INDEX shop.person_words;
+SELECT ok(NOT pg_temp.indexed_word(:'ann_word'), 'and after REINDEX the token is nowhere in the file');
 
 -- every table of the database, as its owner sees it
 CREATE FUNCTION pg_temp.tables_with(needle text) RETURNS SETOF regclass LANGUAGE plpgsql AS $$

@@ -62,15 +62,16 @@ COMMENT ON OPERATOR pg_catalog.@> (hub.encrypted_text, bigint[]) IS 'holds all w
 CREATE FUNCTION hub.words_extract_value(hub.encrypted_text, internal) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_words_extract_value';
 COMMENT ON FUNCTION hub.words_extract_value(hub.encrypted_text, internal) IS 'GIN support';
-CREATE FUNCTION hub.words_extract_query(bigint[], internal, smallint, internal, internal, internal, internal) RETURNS internal
+-- as GIN wants it, what is asked for is declared as the type of the column; it is an array of tokens
+CREATE FUNCTION hub.words_extract_query(hub.encrypted_text, internal, smallint, internal, internal, internal, internal) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_words_extract_query';
-COMMENT ON FUNCTION hub.words_extract_query(bigint[], internal, smallint, internal, internal, internal, internal) IS 'GIN support';
-CREATE FUNCTION hub.words_consistent(internal, smallint, bigint[], int, internal, internal, internal, internal) RETURNS boolean
+COMMENT ON FUNCTION hub.words_extract_query(hub.encrypted_text, internal, smallint, internal, internal, internal, internal) IS 'GIN support';
+CREATE FUNCTION hub.words_consistent(internal, smallint, hub.encrypted_text, int, internal, internal, internal, internal) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_words_consistent';
-COMMENT ON FUNCTION hub.words_consistent(internal, smallint, bigint[], int, internal, internal, internal, internal) IS 'GIN support';
-CREATE FUNCTION hub.words_triconsistent(internal, smallint, bigint[], int, internal, internal, internal) RETURNS "char"
+COMMENT ON FUNCTION hub.words_consistent(internal, smallint, hub.encrypted_text, int, internal, internal, internal, internal) IS 'GIN support';
+CREATE FUNCTION hub.words_triconsistent(internal, smallint, hub.encrypted_text, int, internal, internal, internal) RETURNS "char"
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_words_triconsistent';
-COMMENT ON FUNCTION hub.words_triconsistent(internal, smallint, bigint[], int, internal, internal, internal) IS 'GIN support';
+COMMENT ON FUNCTION hub.words_triconsistent(internal, smallint, hub.encrypted_text, int, internal, internal, internal) IS 'GIN support';
 
 CREATE OPERATOR FAMILY hub.encrypted_text_words USING gin;
 COMMENT ON OPERATOR FAMILY hub.encrypted_text_words USING gin IS 'word tokens of hub.encrypted_text';
@@ -78,8 +79,8 @@ CREATE OPERATOR CLASS hub.encrypted_text_words DEFAULT FOR TYPE hub.encrypted_te
 	OPERATOR 1 pg_catalog.@> (hub.encrypted_text, bigint[]),
 	FUNCTION 1 pg_catalog.btint8cmp(bigint, bigint),
 	FUNCTION 2 hub.words_extract_value(hub.encrypted_text, internal),
-	FUNCTION 3 hub.words_extract_query(bigint[], internal, smallint, internal, internal, internal, internal),
-	FUNCTION 4 hub.words_consistent(internal, smallint, bigint[], int, internal, internal, internal, internal),
-	FUNCTION 6 hub.words_triconsistent(internal, smallint, bigint[], int, internal, internal, internal),
+	FUNCTION 3 hub.words_extract_query(hub.encrypted_text, internal, smallint, internal, internal, internal, internal),
+	FUNCTION 4 hub.words_consistent(internal, smallint, hub.encrypted_text, int, internal, internal, internal, internal),
+	FUNCTION 6 hub.words_triconsistent(internal, smallint, hub.encrypted_text, int, internal, internal, internal),
 	STORAGE bigint;
 COMMENT ON OPERATOR CLASS hub.encrypted_text_words USING gin IS 'word tokens, for hub.matches()';

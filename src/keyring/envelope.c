@@ -361,6 +361,8 @@ envelope_seal_of_generation(EnvelopeFamily family, uint8 flags, uint16 class_id,
 							const EnvelopeWords *words,
 							const void *plaintext, Size plaintext_len)
 {
+	/* flags may be those of a value whose tag was of another generation */
+	flags &= ~ENVELOPE_GENERATION_MASK;
 	if (tag != NULL)
 		flags |= ENVELOPE_FLAG_SEARCHABLE | tag_generation_bits(generation);
 	return seal_with_nonce_tail(family, flags, class_id, subject, tag, NULL, words,

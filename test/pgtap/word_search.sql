@@ -1,6 +1,6 @@
 -- Texts of classes that ask for it are found by their words, by index, without plaintext in it; under the row
 -- policies, from mask clearance on, and on record.
-SELECT plan(51);
+SELECT plan(54);
 
 CREATE ROLE anna LOGIN;
 CREATE ROLE mara LOGIN;
@@ -139,5 +139,21 @@ RESET SESSION AUTHORIZATION;
 SELECT hub.destroy_subject_key(md5('78')::uuid) \g /dev/null
 SET SESSION AUTHORIZATION anna;
 SELECT is(found('refund 78'), NULL, 'an erased person is found no more');
+RESET SESSION AUTHORIZATION;
+
+-- sealed anew, old values get what their class has now
+DROP INDEX letter_words;
+CALL hub.reseal('letter');
+CREATE INDEX letter_words ON letter USING gin (body);
+SET SESSION AUTHORIZATION anna;
+SELECT is(found('before'), '0', 'what was there before is found once it is sealed anew');
+RESET SESSION AUTHORIZATION;
+SELECT hub.set_word_search('content', false) \g /dev/null
+DROP INDEX letter_words;
+CALL hub.reseal('letter');
+SELECT is((SELECT count(*) FROM letter l WHERE (get_byte(decode(translate(substr(body::text, 6, 28), '-_', '+/'), 'base64'), 19) & 128) <> 0
+	AND hub.subject_state(l.customer_id) = 'alive'), 0::bigint, 'and no tokens are left after switching it off and sealing anew');
+SET SESSION AUTHORIZATION anna;
+SELECT throws_ok($$SELECT found('refund')$$, 'CH103', NULL, 'nor a search');
 RESET SESSION AUTHORIZATION;
 SELECT * FROM finish();

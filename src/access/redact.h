@@ -9,6 +9,8 @@
 
 #include "nodes/parsenodes.h"
 
+#include "foundation/compat.h"
+
 /* Hooks, dispatched by hub/: at executor start and finish */
 extern void redact_note_identity(void);
 
@@ -35,6 +37,6 @@ extern bool redact_log(ErrorData *edata);
  * plaintext, and the error may quote it. Call from PG_CATCH, with the context that
  * was current before.
  */
-extern void redact_rethrow(MemoryContext context) pg_attribute_noreturn();
+pg_noreturn extern void redact_rethrow(MemoryContext context);
 
 #endif							/* CUSTOMER_HUB_REDACT_H */

@@ -9,6 +9,7 @@
 #include "storage/shmem.h"
 #include "utils/snapmgr.h"
 
+#include "foundation/compat.h"
 #include "audit/block.h"
 #include "audit/event.h"
 #include "audit/scan.h"

@@ -9,6 +9,8 @@
 
 #include "nodes/nodes.h"
 
+#include "foundation/compat.h"
+
 /* Utility hook, dispatched by hub/. Raises an error for statistics on encrypted columns */
 extern void side_channels_before_utility(Node *parsetree);
 
@@ -19,6 +21,6 @@ extern bool side_channels_copies_in(Node *parsetree);
  * Raise the current error of such a statement again, without the input line that
  * its context quotes. Call from PG_CATCH, with the context that was current before.
  */
-extern void side_channels_rethrow_copy_error(Node *parsetree, MemoryContext context) pg_attribute_noreturn();
+pg_noreturn extern void side_channels_rethrow_copy_error(Node *parsetree, MemoryContext context);
 
 #endif							/* CUSTOMER_HUB_SIDE_CHANNELS_H */

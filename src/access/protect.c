@@ -14,12 +14,10 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
-#include "commands/extension.h"
 #include "commands/trigger.h"
 #include "nodes/pg_list.h"
 #include "utils/fmgroids.h"
@@ -216,7 +214,7 @@ is_key_column(const GovernedRelation *governed, AttrNumber attnum)
 		attnum == governed->line || attnum == governed->team || attnum == governed->owner;
 }
 
-/* Refuse to drop a governed relation, a column it needs, or the extension under one */
+/* Refuse to drop a governed relation or a column it needs */
 static void
 check_drop(Oid class_id, Oid object_id, int sub_id)
 {
@@ -242,14 +240,6 @@ check_drop(Oid class_id, Oid object_id, int sub_id)
 		check_trigger_drop(object_id);
 	else if (class_id == PolicyRelationId)
 		check_policy_drop(object_id);
-	else if (class_id == ExtensionRelationId)
-	{
-		if (object_id == get_extension_oid(EXTENSION_NAME, true) && governed_any())
-			ereport(ERROR,
-					(errcode(ERRCODE_CH_PROTECTED_OBJECT),
-					 errmsg("cannot drop extension %s while relations are governed by it", EXTENSION_NAME),
-					 errhint("hub.governed lists the relations; hub.ungovern() releases one.")));
-	}
 }
 
 /* Object access hook */
@@ -263,7 +253,6 @@ protect_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int 
 		case RelationRelationId:
 		case TriggerRelationId:
 		case PolicyRelationId:
-		case ExtensionRelationId:
 			check_drop(class_id, object_id, sub_id);
 			break;
 		default:
@@ -442,12 +431,28 @@ check_create_table(CreateStmt *statement)
 	}
 }
 
-/* Refuse DROP TABLE by its name; the hook would name a trigger or policy that goes with it */
+/*
+ * Refuse DROP TABLE and DROP EXTENSION by their names. The hook would name a
+ * trigger or policy that goes with them, and of the extension it is asked last,
+ * when the registry is gone.
+ */
 static void
-check_drop_table(DropStmt *statement)
+check_drop_statement(DropStmt *statement)
 {
 	ListCell   *cell;
 
+	if (statement->removeType == OBJECT_EXTENSION)
+	{
+		foreach(cell, statement->objects)
+		{
+			if (strcmp(strVal(lfirst(cell)), EXTENSION_NAME) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_CH_PROTECTED_OBJECT),
+						 errmsg("cannot drop extension %s while relations are governed by it", EXTENSION_NAME),
+						 errhint("hub.governed lists the relations; hub.ungovern() releases one.")));
+		}
+		return;
+	}
 	if (statement->removeType != OBJECT_TABLE)
 		return;
 	foreach(cell, statement->objects)
@@ -495,7 +500,7 @@ protect_before_utility(Node *parsetree)
 			break;
 		case T_DropStmt:
 			if (catalog_installed() && governed_any())
-				check_drop_table((DropStmt *) parsetree);
+				check_drop_statement((DropStmt *) parsetree);
 			break;
 		case T_CreatePolicyStmt:
 			if (catalog_installed() && governed_any())

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "foundation/compat.h"
 #include "keyring/envelope.h"
 #include "keyring/keyring.h"
 #include "keyring/nonce.h"

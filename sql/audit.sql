@@ -191,7 +191,7 @@ RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION cora;
 SELECT member_id, external_id, role, login, data_class, reveal FROM hub.who_viewed('00000000-0000-0000-0000-0000000000f1');
 SELECT kind, right(subject::text, 2) AS subject, details ->> 'class' AS class FROM hub.activity_of(3);
-SELECT right(subject::text, 2) AS subject, data_classes, reveals FROM hub.breach_scope('anna');
+SELECT right(subject::text, 2) AS subject, data_class, reveals FROM hub.breach_scope('anna');
 SELECT query, count(*) FROM hub.audit_access GROUP BY query ORDER BY query;
 RESET SESSION AUTHORIZATION;
 

@@ -22,7 +22,7 @@ COMMENT ON TYPE hub.audit_kind IS 'what an audit event is about';
 -- Events come in the order of (xid, ordinal) but for subjects in none: a btree over
 -- subjects would cost as much as all else that recording takes. A Bloom filter
 -- per 64 pages costs next to nothing, and leaves a question about a person
--- few pages to read.
+-- few pages to read; so do the bounds of recorded_at for one about a time.
 CREATE TABLE hub.audit_event (
 	xid xid8 NOT NULL,
 	ordinal integer NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE hub.audit_event_default PARTITION OF hub.audit_event DEFAULT;
 COMMENT ON TABLE hub.audit_event_default IS 'events of months that have no partition of their own, such as the month of installation';
 CREATE INDEX audit_event_default_order ON hub.audit_event_default (xid, ordinal);
 CREATE INDEX audit_event_default_subject ON hub.audit_event_default
-	USING brin (subject uuid_bloom_ops (n_distinct_per_range = 1000)) WITH (pages_per_range = 64, autosummarize = on);
+	USING brin (subject uuid_bloom_ops (n_distinct_per_range = 2500, false_positive_rate = 0.002), recorded_at) WITH (pages_per_range = 64, autosummarize = on);
 
 CREATE TABLE hub.audit_transaction (
 	xid xid8 NOT NULL,
@@ -145,7 +145,7 @@ BEGIN
 			partition, to_char(month, 'YYYY-MM-DD') || ' 00:00:00+00',
 			to_char(month + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
 		EXECUTE format('CREATE INDEX %I ON hub.%I (xid, ordinal)', partition || '_order', partition);
-		EXECUTE format('CREATE INDEX %I ON hub.%I USING brin (subject uuid_bloom_ops (n_distinct_per_range = 1000))
+		EXECUTE format('CREATE INDEX %I ON hub.%I USING brin (subject uuid_bloom_ops (n_distinct_per_range = 2500, false_positive_rate = 0.002), recorded_at)
 			WITH (pages_per_range = 64, autosummarize = on)', partition || '_subject', partition);
 		EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.%I
 			FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change()', partition);

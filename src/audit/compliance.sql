@@ -11,6 +11,10 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hub_audit_values';
 COMMENT ON FUNCTION hub.audit_values(bytea, text) IS
 'Old and new values of one column of a sealed row image, or of all, shown by the clearance of the caller and recorded as reveals; no rows when the data subject is erased';
 
+-- Questions about a time bound recorded_at, which an index has, as well as the
+-- time of the event itself: the worker records a reveal after it happened, normally
+-- within the second, and at most a day is allowed for.
+
 -- An event that the audit worker wrote for somebody else names that session in
 -- its details; any other was recorded by whoever committed the transaction.
 CREATE VIEW hub.audit_entry AS
@@ -32,14 +36,14 @@ CREATE FUNCTION hub.audit_trail("from" timestamptz DEFAULT '-infinity', "to" tim
 RETURNS TABLE (happened_at timestamptz, kind hub.audit_kind, relation text, operation text, subject uuid,
 	row_key jsonb, changed jsonb, details jsonb, member_id int, role name, login name, purpose text,
 	application text, client_addr inet, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('audit_trail');
 	RETURN QUERY
 	SELECT e.happened_at, e.kind, e.relation, e.operation, e.subject, e.row_key, e.changed, e.details,
 		e.member_id, e.role, e.login, e.purpose, e.application, e.client_addr, e.xid, e.ordinal
 	FROM hub.audit_entry e
-	WHERE e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+	WHERE e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.xid, e.ordinal;
 END
 $$;
@@ -48,7 +52,7 @@ COMMENT ON FUNCTION hub.audit_trail(timestamptz, timestamptz) IS 'The whole audi
 CREATE FUNCTION hub.who_viewed(subject uuid, "from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (viewed_at timestamptz, member_id int, external_id text, role name, login name, purpose text,
 	data_class text, reveal text, application text, client_addr inet, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('who_viewed', who_viewed.subject);
 	RETURN QUERY
@@ -56,7 +60,7 @@ BEGIN
 		e.details ->> 'class', e.details ->> 'reveal', e.application, e.client_addr, e.xid, e.ordinal
 	FROM hub.audit_entry e LEFT JOIN hub.member m ON m.member_id = e.member_id
 	WHERE e.subject = who_viewed.subject AND e.kind = 'reveal'
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
 $$;
@@ -65,7 +69,7 @@ COMMENT ON FUNCTION hub.who_viewed(uuid, timestamptz, timestamptz) IS
 
 CREATE FUNCTION hub.access_by_day("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (day date, role name, reveals bigint, subjects bigint, members bigint)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('access_by_day');
 	RETURN QUERY
@@ -73,7 +77,7 @@ BEGIN
 		count(DISTINCT coalesce(e.member_id::text, e.login::text))
 	FROM hub.audit_entry e
 	WHERE e.kind = 'reveal'
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	GROUP BY 1, 2
 	ORDER BY 1, 2;
 END
@@ -84,7 +88,7 @@ COMMENT ON FUNCTION hub.access_by_day(timestamptz, timestamptz) IS
 CREATE FUNCTION hub.activity_of(member int, "from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (happened_at timestamptz, kind hub.audit_kind, relation text, operation text, subject uuid,
 	row_key jsonb, changed jsonb, details jsonb, purpose text, login name, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('activity_of');
 	RETURN QUERY
@@ -92,7 +96,7 @@ BEGIN
 		e.purpose, e.login, e.xid, e.ordinal
 	FROM hub.audit_entry e
 	WHERE e.member_id = activity_of.member
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
 $$;
@@ -101,7 +105,7 @@ COMMENT ON FUNCTION hub.activity_of(int, timestamptz, timestamptz) IS 'Everythin
 CREATE FUNCTION hub.denied_attempts("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (happened_at timestamptz, kind hub.audit_kind, subject uuid, details jsonb, member_id int, role name,
 	login name, purpose text, application text, client_addr inet, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('denied_attempts');
 	RETURN QUERY
@@ -109,7 +113,7 @@ BEGIN
 		e.application, e.client_addr, e.xid, e.ordinal
 	FROM hub.audit_entry e
 	WHERE (e.kind = 'denied' OR (e.kind = 'authentication' AND e.details ? 'reason'))
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
 $$;
@@ -118,7 +122,7 @@ COMMENT ON FUNCTION hub.denied_attempts(timestamptz, timestamptz) IS 'What was r
 CREATE FUNCTION hub.exports("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (happened_at timestamptz, subject uuid, details jsonb, member_id int, role name,
 	login name, purpose text, application text, client_addr inet, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('exports');
 	RETURN QUERY
@@ -131,7 +135,7 @@ BEGIN
 		AND NOT (e.details ->> 'step' IS NOT DISTINCT FROM 'started' AND EXISTS (
 			SELECT FROM hub.audit_entry f
 			WHERE f.kind = 'export' AND f.details ->> 'request' = e.details ->> 'request' AND f.details ->> 'step' IN ('finished', 'interrupted')))
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
 $$;
@@ -140,7 +144,7 @@ COMMENT ON FUNCTION hub.exports(timestamptz, timestamptz) IS 'Data that left in 
 CREATE FUNCTION hub.audit_access("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (happened_at timestamptz, query text, subject uuid, member_id int, role name,
 	login name, purpose text, application text, client_addr inet, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('audit_access');
 	RETURN QUERY
@@ -148,7 +152,7 @@ BEGIN
 		e.application, e.client_addr, e.xid, e.ordinal
 	FROM hub.audit_entry e
 	WHERE e.kind = 'export' AND e.details ->> 'action' = 'audit_read'
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
 $$;
@@ -157,7 +161,7 @@ COMMENT ON FUNCTION hub.audit_access(timestamptz, timestamptz) IS 'Who asked the
 CREATE FUNCTION hub.privilege_changes("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (happened_at timestamptz, relation text, operation text, row_key jsonb, changed jsonb, details jsonb,
 	member_id int, role name, login name, application text, client_addr inet, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('privilege_changes');
 	RETURN QUERY
@@ -168,7 +172,7 @@ BEGIN
 				OR e.relation IN ('hub.member', 'hub.clearance', 'hub.break_glass_clearance', 'hub.purpose_own', 'hub.hub_role_custom', 'hub.token_issuer',
 					'hub.governed', 'hub.classification')))
 			OR (e.kind = 'ddl' AND e.operation IN ('CREATE POLICY', 'ALTER POLICY')))
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
 $$;
@@ -178,7 +182,7 @@ COMMENT ON FUNCTION hub.privilege_changes(timestamptz, timestamptz) IS
 CREATE FUNCTION hub.break_glass_uses("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS TABLE (happened_at timestamptz, subject uuid, details jsonb, member_id int, role name,
 	login name, purpose text, application text, client_addr inet, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('break_glass_uses');
 	RETURN QUERY
@@ -186,7 +190,7 @@ BEGIN
 		e.application, e.client_addr, e.xid, e.ordinal
 	FROM hub.audit_entry e
 	WHERE e.kind = 'break_glass'
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
 $$;
@@ -196,7 +200,7 @@ CREATE FUNCTION hub.after_hours_access("from" timestamptz DEFAULT '-infinity', "
 	opens time DEFAULT '07:00', closes time DEFAULT '20:00', time_zone text DEFAULT 'UTC')
 RETURNS TABLE (happened_at timestamptz, member_id int, external_id text, role name, login name, purpose text,
 	subject uuid, data_class text, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('after_hours_access');
 	RETURN QUERY
@@ -205,7 +209,7 @@ BEGIN
 	FROM hub.audit_entry e LEFT JOIN hub.member m ON m.member_id = e.member_id
 		CROSS JOIN LATERAL (SELECT e.happened_at AT TIME ZONE after_hours_access.time_zone AS wall) l
 	WHERE e.kind = 'reveal'
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 		AND (l.wall::time < opens OR l.wall::time >= closes OR extract(isodow FROM l.wall) > 5)
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
@@ -216,7 +220,7 @@ COMMENT ON FUNCTION hub.after_hours_access(timestamptz, timestamptz, time, time,
 CREATE FUNCTION hub.unusual_volume("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity',
 	factor numeric DEFAULT 3, at_least bigint DEFAULT 50)
 RETURNS TABLE (day date, member_id int, external_id text, login name, subjects bigint, usual numeric)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('unusual_volume');
 	RETURN QUERY
@@ -244,7 +248,7 @@ CREATE FUNCTION hub.access_by_leavers("from" timestamptz DEFAULT '-infinity', "t
 	notice interval DEFAULT '14 days')
 RETURNS TABLE (happened_at timestamptz, member_id int, external_id text, left_at timestamptz, kind hub.audit_kind,
 	subject uuid, details jsonb, login name, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('access_by_leavers');
 	RETURN QUERY
@@ -252,7 +256,7 @@ BEGIN
 	FROM hub.audit_entry e JOIN hub.member m ON m.member_id = e.member_id
 	WHERE NOT m.active AND e.kind IN ('reveal', 'export', 'denied', 'authentication', 'break_glass')
 		AND e.happened_at >= m.deactivated_at - notice
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
 	ORDER BY e.happened_at, e.xid, e.ordinal;
 END
 $$;
@@ -260,41 +264,39 @@ COMMENT ON FUNCTION hub.access_by_leavers(timestamptz, timestamptz, interval) IS
 'What members who have left saw and tried in their last days and since';
 
 CREATE FUNCTION hub.breach_scope(member int, "from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
-RETURNS TABLE (subject uuid, data_classes text[], reveals bigint, first_seen timestamptz, last_seen timestamptz)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS TABLE (subject uuid, data_class text, reveals bigint, first_seen timestamptz, last_seen timestamptz)
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('breach_scope');
 	RETURN QUERY
-	SELECT e.subject, array_agg(DISTINCT e.details ->> 'class' ORDER BY e.details ->> 'class'), count(*),
-		min(e.happened_at), max(e.happened_at)
+	SELECT e.subject, e.details ->> 'class', count(*), min(e.happened_at), max(e.happened_at)
 	FROM hub.audit_entry e
 	WHERE e.kind = 'reveal' AND e.member_id = breach_scope.member
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
-	GROUP BY e.subject ORDER BY e.subject;
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
+	GROUP BY 1, 2 ORDER BY 1, 2;
 END
 $$;
-COMMENT ON FUNCTION hub.breach_scope(int, timestamptz, timestamptz) IS 'Data subjects and classes of data that a member was shown';
+COMMENT ON FUNCTION hub.breach_scope(int, timestamptz, timestamptz) IS 'Data subjects and classes of data that a member was shown, how often, first and last: who is to be told after a breach, and of what';
 
 CREATE FUNCTION hub.breach_scope(login name, "from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
-RETURNS TABLE (subject uuid, data_classes text[], reveals bigint, first_seen timestamptz, last_seen timestamptz)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS TABLE (subject uuid, data_class text, reveals bigint, first_seen timestamptz, last_seen timestamptz)
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('breach_scope');
 	RETURN QUERY
-	SELECT e.subject, array_agg(DISTINCT e.details ->> 'class' ORDER BY e.details ->> 'class'), count(*),
-		min(e.happened_at), max(e.happened_at)
+	SELECT e.subject, e.details ->> 'class', count(*), min(e.happened_at), max(e.happened_at)
 	FROM hub.audit_entry e
 	WHERE e.kind = 'reveal' AND e.login = breach_scope.login
-		AND e.recorded_at >= "from" AND e.happened_at BETWEEN "from" AND "to"
-	GROUP BY e.subject ORDER BY e.subject;
+		AND e.recorded_at >= "from" AND e.recorded_at <= "to" + interval '1 day' AND e.happened_at BETWEEN "from" AND "to"
+	GROUP BY 1, 2 ORDER BY 1, 2;
 END
 $$;
-COMMENT ON FUNCTION hub.breach_scope(name, timestamptz, timestamptz) IS 'Data subjects and classes of data that were shown through a login';
+COMMENT ON FUNCTION hub.breach_scope(name, timestamptz, timestamptz) IS 'Data subjects and classes of data that were shown through a login, how often, first and last';
 
 CREATE FUNCTION hub.field_events(relation regclass, pk jsonb, column_name name)
 RETURNS TABLE (happened_at timestamptz, operation text, changed jsonb, sealed bytea, erased bool, member_id int,
 	login name, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
 	root_name text;
 BEGIN
@@ -332,7 +334,7 @@ COMMENT ON FUNCTION hub.field_history(regclass, jsonb, name) IS
 
 CREATE FUNCTION hub.erasure_proof(subject uuid)
 RETURNS TABLE (happened_at timestamptz, state text, details jsonb, member_id int, login name, xid xid8, ordinal int)
-LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
 	PERFORM hub.begin_audit_read('erasure_proof', erasure_proof.subject);
 	RETURN QUERY

@@ -24,7 +24,7 @@ SELECT login, subjects, usual FROM hub.unusual_volume(at_least => 4) ORDER BY lo
 -- 11. What did those who have left see and try in their last days?
 SELECT external_id, kind, count(*) > 0 AS happened FROM hub.access_by_leavers GROUP BY 1, 2 ORDER BY 1, 2;
 -- 12. The login of the back end was stolen: whose data was shown?
-SELECT subject = :'customer' AS this_person, data_classes FROM hub.breach_scope('app'::name) ORDER BY 1;
+SELECT subject = :'customer' AS this_person, data_class FROM hub.breach_scope('app'::name) ORDER BY 1, 2;
 -- 13. Who asked the trail?
 SELECT query, login FROM hub.audit_access GROUP BY 1, 2 ORDER BY 1, 2;
 -- 14. Was the trail changed?

@@ -49,3 +49,9 @@ chapter cora     17-erase.sql   "17. A second person approves; the erasure runs"
 for login in alice mia "$owner"; do
     chapter "$login" 18-after.sql "18. What is left, asked by $login"
 done
+
+printf '\n=== 19. A fresh dump, searched for what was said and by whom\n\n'
+pg_dump -f "$dump"
+for word in Lindqvist nora.lindqvist 15112345678 noralindq 'blue sofa' Lindenallee; do
+    printf '%s: %s\n' "$word" "$(grep -ic "$word" "$dump" || true)"
+done

@@ -44,9 +44,9 @@ SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SET max_parallel_workers_per_gather = 2;
-EXPLAIN (COSTS off) SELECT line_id, sum(amount), avg(amount), max(seen_at) FROM visit GROUP BY line_id;
 SET enable_indexscan = off;
 SET enable_bitmapscan = off;
+EXPLAIN (COSTS off) SELECT line_id, sum(amount), avg(amount), max(seen_at) FROM visit GROUP BY line_id;
 EXPLAIN (COSTS off) SELECT sum(amount), count(team_id), max(seen_at) FROM visit;
 -- it ran in workers, and gave what one process gives
 SELECT count(*), sum(amount) FROM visit;

@@ -2,7 +2,6 @@
 # statement, then searches data directory, WAL and log for its names, addresses and messages.
 use strict;
 use warnings;
-use File::Find;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use HubCluster;
@@ -11,21 +10,6 @@ use HubCluster;
 my @secrets = (
 	'Lindqvist', 'nora.lindqvist', '15112345678', 'noralindq', '700100200',
 	'blue sofa', 'staircase', '900 euros', 'Lindenallee', 'call me back');
-
-# Files below a directory, or the file itself, in which a text occurs, with its number
-sub occurrences
-{
-	my ($where, $text) = @_;
-	my @found;
-	find({ no_chdir => 1, wanted => sub {
-		return unless -f $_ && open my $in, '<:raw', $_;
-		local $/;
-		my $content = <$in>;
-		my $count = () = $content =~ /\Q$text\E/gi;
-		push @found, "$_ ($count)" if $count;
-	} }, $where);
-	return @found;
-}
 
 my $node = HubCluster->new('main', conf => <<'CONF');
 log_statement = 'all'
@@ -39,7 +23,7 @@ $node->create_hub_database('hub');
 
 # the search itself works
 $node->safe_psql('postgres', q{CREATE TABLE plain AS SELECT 'an unguarded text' AS t; CHECKPOINT});
-isnt(scalar occurrences($node->data_dir, 'an unguarded text'), 0, 'the search finds what is not encrypted');
+isnt(scalar HubCluster::occurrences($node->data_dir, 'an unguarded text'), 0, 'the search finds what is not encrypted');
 
 {
 	local $ENV{PGHOST} = $node->host;
@@ -54,16 +38,16 @@ $node->safe_psql('hub', 'SELECT hub.wait_for_audit(); CHECKPOINT');
 
 for my $secret (@secrets)
 {
-	is_deeply([ occurrences($node->data_dir, $secret) ], [], "not in data directory and WAL: $secret");
-	is_deeply([ occurrences($node->logfile, $secret) ], [], "not in the log: $secret");
+	is_deeply([ HubCluster::occurrences($node->data_dir, $secret) ], [], "not in data directory and WAL: $secret");
+	is_deeply([ HubCluster::occurrences($node->logfile, $secret) ], [], "not in the log: $secret");
 }
-isnt(scalar occurrences($node->logfile, 'hub.create_hub'), 0, 'the log does have the statements of who has no identity');
+isnt(scalar HubCluster::occurrences($node->logfile, 'hub.create_hub'), 0, 'the log does have the statements of who has no identity');
 
 # and nothing of it comes back with a crash
 $node->stop('immediate');
 $node->start;
 for my $secret (@secrets)
 {
-	is_deeply([ occurrences($node->data_dir, $secret) ], [], "not after crash recovery: $secret");
+	is_deeply([ HubCluster::occurrences($node->data_dir, $secret) ], [], "not after crash recovery: $secret");
 }
 done_testing();

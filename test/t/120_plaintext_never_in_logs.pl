@@ -100,7 +100,7 @@ sub statements_with
 		"SET work_mem = '$word'",
 		"LISTEN \"$word\"; NOTIFY \"$word\", '$word'",
 		"DECLARE c SCROLL CURSOR FOR SELECT '$word' FROM shop.person", "FETCH 1 FROM c", "SELECT statement FROM pg_cursors",
-		"PREPARE q AS SELECT E'\\'$word', \$\$ $word \$\$ -- $word", "EXECUTE q", "SELECT statement FROM pg_prepared_statements",
+		"PREPARE q AS SELECT E'\\'$word', \$\$ $word \$\$ /* $word */", "EXECUTE q", "SELECT statement FROM pg_prepared_statements",
 		"EXPLAIN (ANALYZE, VERBOSE) SELECT '$word', name FROM shop.person WHERE name = '$word 1'",
 		"CREATE TEMP TABLE t AS SELECT '$word' AS word", "UPDATE t SET word = '$word' || word",
 		"SELECT name, email::text::int FROM shop.person", "SELECT (name || '$word')::date FROM shop.person",

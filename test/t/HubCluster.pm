@@ -10,6 +10,7 @@ package HubCluster;
 use strict;
 use warnings;
 use parent -norequire, 'PostgreSQL::Test::Cluster';
+use File::Find;
 use PostgreSQL::Test::Cluster;
 
 # Make a cluster that preloads the library and has the key of epoch 1.
@@ -70,6 +71,21 @@ sub create_hub_database
 	$self->safe_psql('postgres', "CREATE DATABASE $database");
 	$self->safe_psql($database, 'CREATE EXTENSION customer_hub');
 	return;
+}
+
+# Files below a directory, or the file itself, in which a text occurs, with its number
+sub occurrences
+{
+	my ($where, $text) = @_;
+	my @found;
+	find({ no_chdir => 1, wanted => sub {
+		return unless -f $_ && open my $in, '<:raw', $_;
+		local $/;
+		my $content = <$in>;
+		my $count = () = $content =~ /\Q$text\E/gi;
+		push @found, "$_ ($count)" if $count;
+	} }, $where);
+	return @found;
 }
 
 1;

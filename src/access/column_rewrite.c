@@ -265,9 +265,8 @@ copy_plan(FunctionCallInfo fcinfo, Relation relation, Trigger *trigger)
 	plan->source_length = source->attlen;
 	plan->source_byval = source->attbyval;
 	plan->copy_type = copy->atttypid;
-	plan->source_encrypted = encrypted_type_family(source->atttypid, &family);
-	plan->copy_encrypted = encrypted_type_family(copy->atttypid, &plan->family);
-	plan->class_id = copy->atttypmod > 0 ? copy->atttypmod : 0;
+	plan->source_encrypted = encrypted_type_family(getBaseType(source->atttypid), &family);
+	plan->copy_encrypted = encrypted_column_family(copy->atttypid, copy->atttypmod, &plan->family, &plan->class_id);
 	fcinfo->flinfo->fn_extra = plan;
 	return plan;
 }
@@ -442,8 +441,8 @@ Datum
 hub_same_when_opened(PG_FUNCTION_ARGS)
 {
 	EnvelopeFamily family;
-	Oid			source_type = get_fn_expr_argtype(fcinfo->flinfo, 0);
-	Oid			copy_type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	Oid			source_type = getBaseType(get_fn_expr_argtype(fcinfo->flinfo, 0));
+	Oid			copy_type = getBaseType(get_fn_expr_argtype(fcinfo->flinfo, 1));
 	bool		source_encrypted = encrypted_type_family(source_type, &family);
 	char	   *text;
 	Size		len;

@@ -69,13 +69,6 @@ CREATE FUNCTION hub.same_when_opened(source "any", copy "any") RETURNS pg_catalo
 	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'hub_same_when_opened';
 COMMENT ON FUNCTION hub.same_when_opened("any", "any") IS 'Whether a copy holds what its source does; answers only while a rewrite of a column verifies its copies';
 
-CREATE FUNCTION hub.is_encrypted_type(type pg_catalog.oid) RETURNS pg_catalog.bool
-	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT t.typnamespace = 'hub'::regnamespace AND t.typname LIKE 'encrypted\_%' FROM pg_type t WHERE t.oid = type
-$$;
-COMMENT ON FUNCTION hub.is_encrypted_type(oid) IS 'Whether a type is one of the encrypted types';
-
 -- The pairs of plain and encrypted types that turn into each other.
 CREATE FUNCTION hub.rewritable_types(OUT plain pg_catalog.regtype, OUT encrypted pg_catalog.regtype)
 	RETURNS SETOF pg_catalog.record

@@ -127,7 +127,7 @@ BEGIN
 	END IF;
 
 	FOR item IN SELECT c.name FROM jsonb_array_elements_text(params->'columns') c (name) LOOP
-		SELECT a.attname, t.typnamespace = 'hub'::regnamespace AND t.typname LIKE 'encrypted\_%' AS encrypted INTO attribute
+		SELECT a.attname, hub.is_encrypted_type(a.atttypid) AS encrypted INTO attribute
 		FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 		WHERE a.attrelid = target AND a.attname = item.name AND a.attnum > 0 AND NOT a.attisdropped;
 		IF NOT FOUND THEN

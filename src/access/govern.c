@@ -269,7 +269,7 @@ hub_is_unbound(PG_FUNCTION_ARGS)
 	EnvelopeFamily family;
 	EnvelopeView view;
 
-	if (!encrypted_type_family(get_fn_expr_argtype(fcinfo->flinfo, 0), &family))
+	if (!encrypted_type_family(getBaseType(get_fn_expr_argtype(fcinfo->flinfo, 0)), &family))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("hub.is_unbound() takes a value of an encrypted type")));

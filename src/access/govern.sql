@@ -197,6 +197,13 @@ BEGIN
 			USING ERRCODE = 'CH301', DETAIL = 'One of its partitions is a foreign table, which can have no row security.';
 	END IF;
 
+	IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND hub.holds_encrypted_type(a.atttypid)) THEN
+		RAISE EXCEPTION 'cannot govern "%"', target
+			USING ERRCODE = 'CH301', DETAIL = (
+					SELECT format('Columns hold encrypted values inside others: %s.', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum))
+					FROM pg_attribute a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND hub.holds_encrypted_type(a.atttypid)),
+				HINT = 'Values in arrays and composites cannot be sealed for a data subject; keep them in a table of their own.';
+	END IF;
 	PERFORM hub.check_key_column(target, 'subject', subject, ARRAY['uuid', 'bigint']::regtype[]);
 	PERFORM hub.check_key_column(target, 'region', region, ARRAY['hub.region']::regtype[]);
 	PERFORM hub.check_key_column(target, 'line', line, ARRAY['int']::regtype[]);
@@ -236,7 +243,7 @@ AS $$
 		string_agg(format('hub.is_unbound(%I)', a.attname), ' OR ' ORDER BY a.attnum))
 	FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 	WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
-		AND t.typnamespace = 'hub'::regnamespace AND t.typname LIKE 'encrypted\_%'
+		AND hub.is_encrypted_type(a.atttypid)
 	HAVING count(*) > 0
 $$;
 COMMENT ON FUNCTION hub.binding_statement(regclass) IS 'Step of hub.govern(): the UPDATE that binds encrypted values to their data subjects; engine only';
@@ -323,7 +330,7 @@ DECLARE
 	attribute record;
 	root regclass := coalesce(hub.governed_root(target), target);
 BEGIN
-	SELECT a.attname, t.typnamespace = 'hub'::regnamespace AND t.typname LIKE 'encrypted\_%' AS encrypted,
+	SELECT a.attname, hub.is_encrypted_type(a.atttypid) AS encrypted,
 		format_type(a.atttypid, a.atttypmod) AS type
 	INTO attribute
 	FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid

@@ -216,13 +216,18 @@ read_columns(GovernedRelation *governed, Relation relation, MemoryContext contex
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 		EnvelopeFamily family;
+		uint16		class_id;
 
-		if (attribute->attisdropped || !encrypted_type_family(attribute->atttypid, &family))
+		if (attribute->attisdropped)
 			continue;
+		if (!encrypted_column_family(attribute->atttypid, attribute->atttypmod, &family, &class_id))
+		{
+			governed->columns[i].nested = encrypted_type_held(attribute->atttypid);
+			continue;
+		}
 		governed->columns[i].encrypted = true;
 		governed->columns[i].family = family;
-		if (attribute->atttypmod > 0)
-			governed->columns[i].class_id = attribute->atttypmod;
+		governed->columns[i].class_id = class_id;
 	}
 
 	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)

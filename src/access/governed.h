@@ -15,6 +15,7 @@ typedef struct GovernedColumn
 	uint16		class_id;		/* DATA_CLASS_UNCLASSIFIED when nobody said */
 	bool		encrypted;		/* one of the hub.encrypted_* types */
 	uint8		family;			/* EnvelopeFamily of an encrypted column */
+	bool		nested;			/* an array or composite that holds encrypted values */
 	bool		copy;			/* being filled from another column, to take its place */
 } GovernedColumn;
 

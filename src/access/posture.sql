@@ -138,8 +138,9 @@ CREATE FUNCTION hub.posture_of_columns(
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH columns AS (
-		SELECT g.relation, a.attname, a.atttypmod, c.data_class,
-			t.typnamespace = 'hub'::regnamespace AND t.typname LIKE 'encrypted\_%' AS encrypted
+		SELECT g.relation, a.attname, c.data_class, hub.is_encrypted_type(a.atttypid) AS encrypted,
+			hub.holds_encrypted_type(a.atttypid) AS nested,
+			CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END AS atttypmod
 		FROM hub.governed g
 		JOIN pg_attribute a ON a.attrelid = g.relation AND a.attnum > 0 AND NOT a.attisdropped
 		JOIN pg_type t ON t.oid = a.atttypid
@@ -157,6 +158,10 @@ AS $$
 		'Give it one of the hub.encrypted_* types; clearances apply to those only.'
 	FROM columns c
 	WHERE NOT c.encrypted AND c.data_class <> 'public'
+	UNION ALL
+	SELECT 'high', c.relation || '.' || quote_ident(c.attname), 'column holds encrypted values inside others',
+		'Values in arrays and composites cannot be sealed for a data subject, so rows that have any are refused. Keep them in a table of their own.'
+	FROM columns c WHERE c.nested
 $$;
 COMMENT ON FUNCTION hub.posture_of_columns() IS 'Part of hub.posture(): columns of governed relations';
 
@@ -170,7 +175,7 @@ AS $$
 		format('SELECT hub.govern(%L, …): until then its values belong to nobody, so no erasure reaches them, and neither row policies nor the audit apply.',
 			c.oid::regclass)
 	FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-	WHERE hub.is_encrypted_type(a.atttypid) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+	WHERE (hub.is_encrypted_type(a.atttypid) OR hub.holds_encrypted_type(a.atttypid)) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
 		AND c.relnamespace <> 'hub'::regnamespace
 		AND NOT EXISTS (SELECT FROM hub.governed g WHERE g.relation = c.oid)
 	GROUP BY c.oid

@@ -119,11 +119,18 @@ hub_seal_row(PG_FUNCTION_ARGS)
 		struct varlena *old_value = NULL;
 		struct varlena *bound;
 
-		if (!column->encrypted)
+		if (!column->encrypted && !column->nested)
 			continue;
 		value = heap_getattr(new_tuple, i + 1, descriptor, &isnull);
 		if (isnull)
 			continue;
+		if (column->nested)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of governed table \"%s\" holds encrypted values inside others",
+							NameStr(TupleDescAttr(descriptor, i)->attname),
+							RelationGetRelationName(relation)),
+					 errhint("Values in arrays and composites cannot be sealed for a data subject; keep them in a table of their own.")));
 		if (old_tuple != NULL)
 		{
 			Datum		old = heap_getattr(old_tuple, i + 1, descriptor, &isnull);

@@ -156,7 +156,7 @@ plan_column(PlanColumn *column, Form_pg_attribute attribute, ColumnUse use, bool
 	column->use = use;
 	column->byval = attribute->attbyval;
 	column->length = attribute->attlen;
-	column->type = encrypted ? attribute->atttypid : getBaseType(attribute->atttypid);
+	column->type = getBaseType(attribute->atttypid);
 	column->name = MemoryContextStrdup(context, NameStr(attribute->attname));
 	column->name_len = strlen(column->name);
 	column->json = json_form(column->type);
@@ -172,7 +172,7 @@ plan_column(PlanColumn *column, Form_pg_attribute attribute, ColumnUse use, bool
 	{
 		initStringInfo(&prefix);
 		append_short_string(&prefix, column->name);
-		append_short_string(&prefix, format_type_extended(attribute->atttypid, -1,
+		append_short_string(&prefix, format_type_extended(encrypted ? column->type : attribute->atttypid, -1,
 														  FORMAT_TYPE_FORCE_QUALIFY));
 		appendBinaryStringInfo(&prefix, (char *) &class_order, sizeof(class_order));
 		appendStringInfoChar(&prefix, (char) column->format);

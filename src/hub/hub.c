@@ -23,6 +23,7 @@
 #include "access/protect.h"
 #include "access/redact.h"
 #include "access/region_use.h"
+#include "access/unsealed_write.h"
 #include "access/side_effects.h"
 #include "audit/audit.h"
 #include "audit/launcher.h"
@@ -143,10 +144,12 @@ hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 	bool		saved_to_client;
 	bool		saved_sending;
 	bool		saved_in_expression;
+	WriteScope	saved_write;
 	QueryDesc  *saved_query = sending_query;
 	volatile bool failed = true;
 	GuardScope	guard;
 
+	unsealed_write_begin(query_desc, NULL, &saved_write);
 	executor_depth++;
 	saved_to_client = disclosure_set_to_client(query_sends_rows(query_desc));
 	if (executor_depth == 1)
@@ -171,6 +174,7 @@ hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 	{
 		bool		may_quote = disclosure_set_in_expression(saved_in_expression);
 
+		unsealed_write_end(&saved_write);
 		disclosure_set_sending(saved_sending);
 		export_guard_end_run(query_desc, &guard);
 		executor_depth--;
@@ -239,8 +243,10 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 	bool		copies_in = side_channels_copies_in(parsetree);
 	const char *saved_refusal = export_guard_before_utility(parsetree);
 	bool		saved_to_client = disclosure_set_to_client(false);
+	WriteScope	saved_write;
 	volatile bool failed = true;
 
+	unsealed_write_begin(NULL, parsetree, &saved_write);
 	PG_TRY();
 	{
 		protect_before_utility(parsetree);
@@ -262,6 +268,7 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 	PG_FINALLY();
 	{
 		audit_after_utility(parsetree);
+		unsealed_write_end(&saved_write);
 		export_guard_after_utility(saved_refusal);
 		disclosure_set_to_client(saved_to_client);
 		if (failed && copies_in)
@@ -333,6 +340,7 @@ _PG_init(void)
 	identity_init();
 	disclosure_init();
 	encrypted_init();
+	encrypted_refuses_printed = unsealed_write_refuses_mask;
 	governed_init();
 	export_guard_init();
 	export_limit_init();

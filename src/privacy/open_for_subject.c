@@ -5,6 +5,7 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "foundation/compat.h"
 #include "foundation/memory.h"
@@ -25,7 +26,7 @@ hub_open_for_subject(PG_FUNCTION_ARGS)
 	Size		len;
 	text	   *result;
 
-	if (!encrypted_type_family(get_fn_expr_argtype(fcinfo->flinfo, 0), &family))
+	if (!encrypted_type_family(getBaseType(get_fn_expr_argtype(fcinfo->flinfo, 0)), &family))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("the value is not of an encrypted type")));

@@ -51,6 +51,8 @@ PG_FUNCTION_INFO_V1(hub_sealed_class);
 static Oid	type_oids[LAST_FAMILY + 1];
 static bool type_oids_known = false;
 
+bool		(*encrypted_refuses_printed) (void) = NULL;
+
 /* Forget type oids when a type comes or goes */
 static void
 forget_type_oids(Datum arg, int cacheid, uint32 hashvalue)
@@ -120,6 +122,17 @@ check_family(const struct varlena *sealed, EnvelopeFamily family)
 				 errhint("Sealed values keep their type; read it through a column of its own type.")));
 }
 
+/* Refuse to store what output printed for a value */
+static void
+check_printed(EnvelopeFamily family)
+{
+	if (encrypted_refuses_printed != NULL && encrypted_refuses_printed())
+		ereport(ERROR,
+				(errcode(ERRCODE_CH_MASKED_INPUT),
+				 errmsg("a masked value of type %s stands for nothing here", family_name(family)),
+				 errhint("Only governed tables know which value a mask stands for. Leave the column out of the statement, or give the full value.")));
+}
+
 /* Give a value the class of a type modifier, keeping its data subject */
 static struct varlena *
 give_class(struct varlena *value, uint16 class_id)
@@ -127,6 +140,8 @@ give_class(struct varlena *value, uint16 class_id)
 	EnvelopeView view;
 
 	envelope_view(value, &view);
+	if ((view.flags & ENVELOPE_FLAG_PRINTED) != 0)
+		check_printed(view.family);
 	if (view.class_id == class_id || (view.flags & ENVELOPE_FLAG_PRINTED) != 0)
 		return value;
 	return encrypted_reclass(value, class_id, &view.subject, false);
@@ -233,6 +248,8 @@ seal_input(EnvelopeFamily family, const char *text, Size len, int32 typmod)
 					(errcode(ERRCODE_CH_MASKED_INPUT),
 					 errmsg("a masked value cannot be stored as type %s", family_name(family)),
 					 errhint("Leave the column out of the statement, or give the full value.")));
+		if (typmod >= 0)
+			check_printed(family);
 		/* any tag will do: such a value is never compared */
 		family_tag(ENVELOPE_TEXT, text, len, tag);
 		return envelope_seal_fresh(family, ENVELOPE_FLAG_PRINTED, tag, text, len);

@@ -17,6 +17,19 @@ extern void encrypted_init(void);
 /* Tell the family of a type oid; false when it is no encrypted type of this extension */
 extern bool encrypted_type_family(Oid type_oid, EnvelopeFamily *family);
 
+/* Tell family and class of a column; a domain over an encrypted type is one, with the domain's class */
+extern bool encrypted_column_family(Oid type, int32 typmod, EnvelopeFamily *family,
+									uint16 *class_id);
+
+/* Does a type hold values of an encrypted type: itself, or as elements or fields? */
+extern bool encrypted_type_held(Oid type);
+
+/*
+ * Is what output printed for a value refused (CH104) where it gets the class of a
+ * column, since nothing is there to compare it with? Filled by hub/.
+ */
+extern bool (*encrypted_refuses_printed) (void);
+
 /*
  * Seal a plain value, whatever it looks like: tokens and masks are text here.
  * Returns NULL when it is not valid for the type; *reason says why.

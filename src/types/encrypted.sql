@@ -1,5 +1,13 @@
 -- What only some of the encrypted types have.
 
+CREATE FUNCTION hub.is_encrypted_type(type oid) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_is_encrypted_type';
+COMMENT ON FUNCTION hub.is_encrypted_type(oid) IS 'Whether a type is one of the encrypted types, or a domain over one';
+
+CREATE FUNCTION hub.holds_encrypted_type(type oid) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hub_holds_encrypted_type';
+COMMENT ON FUNCTION hub.holds_encrypted_type(oid) IS 'Whether values of a type hold encrypted ones, as elements of an array or fields of a composite';
+
 CREATE CAST (hub.email AS hub.encrypted_email) WITH INOUT AS ASSIGNMENT;
 COMMENT ON CAST (hub.email AS hub.encrypted_email) IS 'Seals';
 CREATE CAST (hub.phone AS hub.encrypted_phone) WITH INOUT AS ASSIGNMENT;

@@ -16,18 +16,6 @@
 #include "types/encrypted.h"
 #include "types/side_channels.h"
 
-/* Is a type encrypted, or a domain over or an array of such a type? */
-static bool
-holds_encrypted(Oid type_oid)
-{
-	EnvelopeFamily family;
-	Oid			element;
-
-	type_oid = getBaseType(type_oid);
-	element = get_element_type(type_oid);
-	return encrypted_type_family(OidIsValid(element) ? getBaseType(element) : type_oid, &family);
-}
-
 /* Does a relation have an encrypted column, of the given name when there is one? */
 static bool
 has_encrypted_column(Oid relid, const char *name)
@@ -42,7 +30,7 @@ has_encrypted_column(Oid relid, const char *name)
 
 		found = !attribute->attisdropped &&
 			(name == NULL || strcmp(NameStr(attribute->attname), name) == 0) &&
-			holds_encrypted(attribute->atttypid);
+			encrypted_type_held(attribute->atttypid);
 	}
 	relation_close(relation, AccessShareLock);
 	return found;

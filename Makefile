@@ -36,6 +36,7 @@ ROOM_SQL = \
 	src/keyring/keyring.sql \
 	src/keyring/rotation.sql \
 	src/keyring/tag_generation.sql \
+	src/keyring/export.sql \
 	src/identity/identity.sql \
 	src/identity/region_group.sql \
 	src/identity/clearance.sql \

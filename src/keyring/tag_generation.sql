@@ -39,7 +39,8 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM hub.service_key) THEN
 		PERFORM hub.store_service_keys(hub.current_epoch());
 	END IF;
-	SELECT coalesce(max(g.generation), 1) + 1 INTO upcoming FROM hub.tag_generation g;
+	-- an imported keyring can have keys of generations that this database never had
+	SELECT max(s.generation) + 1 INTO upcoming FROM hub.service_key s WHERE s.purpose LIKE 'tag\_%';
 	INSERT INTO hub.service_key (purpose, generation, epoch, wrapped)
 	SELECT p, upcoming, hub.current_epoch(), hub.new_service_key(p, upcoming, hub.current_epoch())
 	FROM hub.service_key_purposes() p WHERE p LIKE 'tag\_%';

@@ -27,6 +27,7 @@ CREATE TABLE hub.erasure_plan (
 	wal_ceiling pg_catalog.text,
 	wal_recycled_at pg_catalog.timestamptz,
 	backups_expired_at pg_catalog.timestamptz,
+	epoch_retired_at pg_catalog.timestamptz,
 	completed_at pg_catalog.timestamptz
 );
 CREATE UNIQUE INDEX erasure_plan_started ON hub.erasure_plan (pseudonym) WHERE status NOT IN ('planned', 'complete');
@@ -42,6 +43,7 @@ COMMENT ON COLUMN hub.erasure_plan.wal_lsn IS 'end of WAL then: up to here it ca
 COMMENT ON COLUMN hub.erasure_plan.wal_ceiling IS 'newest segment when the last one with rows of the person was recycled; recycled segments are overwritten once WAL is past it';
 COMMENT ON COLUMN hub.erasure_plan.wal_recycled_at IS 'no segment of this server''s pg_wal holds what was erased';
 COMMENT ON COLUMN hub.erasure_plan.backups_expired_at IS 'the backup retention has run out since, or somebody confirmed that no backup is left';
+COMMENT ON COLUMN hub.erasure_plan.epoch_retired_at IS 'the root keys under which the person''s keys were ever wrapped were destroyed: what backups still hold of them opens no more';
 SELECT pg_catalog.pg_extension_config_dump('hub.erasure_plan', '');
 SELECT pg_catalog.pg_extension_config_dump('hub.erasure_plan_plan_seq', '');
 

@@ -95,6 +95,7 @@ BEGIN
 			'vacuumed_at', hub.utc(this.vacuumed_at),
 			'wal_recycled_at', hub.utc(this.wal_recycled_at),
 			'backups_expired_at', hub.utc(this.backups_expired_at),
+			'epoch_retired_at', hub.utc(this.epoch_retired_at),
 			'backups_expire_at', hub.utc(this.vacuumed_at + backups),
 			'backups_are_kept', backups::text,
 			'completed_at', hub.utc(this.completed_at)),

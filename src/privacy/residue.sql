@@ -76,6 +76,19 @@ END
 $$;
 COMMENT ON FUNCTION hub.confirm_backups_expired IS 'State that no backup from before the erasure''s vacuum is left; the evidence goes to the audit';
 
+-- A person's key was wrapped under the epoch in which it was destroyed and those before,
+-- which are retired in order.
+CREATE FUNCTION hub.epochs_are_gone(plan pg_catalog.int8) RETURNS pg_catalog.bool
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(bool_and(e.retired_at IS NOT NULL AND NOT EXISTS (SELECT FROM hub.keyring_epochs() l WHERE l.epoch = e.epoch)), false)
+	FROM hub.erasure_plan_subject s
+	JOIN hub.subject_key k ON k.subject = s.subject AND k.wrapped IS NULL
+	JOIN hub.key_epoch e ON e.epoch <= k.epoch
+	WHERE s.plan = $1
+$$;
+COMMENT ON FUNCTION hub.epochs_are_gone IS 'Are all epochs retired, and their root keys not loaded any more, under which the keys of an erased person were wrapped?';
+
 CREATE FUNCTION hub.erasure_maintenance()
 	RETURNS TABLE (plan pg_catalog.int8, command pg_catalog.text, reason pg_catalog.text)
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -95,7 +108,7 @@ AS $$
 		   'the retention of backups is unknown; or call hub.set_backup_retention()'
 	FROM hub.erasure_plan p
 	WHERE p.status = 'erased' AND p.vacuumed_at IS NOT NULL AND p.backups_expired_at IS NULL
-		AND NOT EXISTS (SELECT FROM hub.backup_retention)
+		AND p.epoch_retired_at IS NULL AND NOT EXISTS (SELECT FROM hub.backup_retention)
 	ORDER BY 1, 2
 $$;
 COMMENT ON FUNCTION hub.erasure_maintenance() IS 'Commands that bring erasures nearer to completion; VACUUM cannot run inside them, so a DBA or a job runs these, then CALL hub.advance_erasures()';
@@ -141,7 +154,10 @@ BEGIN
 			AND clock_timestamp() >= this.vacuumed_at + (SELECT b.keep FROM hub.backup_retention b) THEN
 			this.backups_expired_at := clock_timestamp();
 		END IF;
-		IF this.wal_recycled_at IS NOT NULL AND this.backups_expired_at IS NOT NULL
+		IF this.vacuumed_at IS NOT NULL AND this.epoch_retired_at IS NULL AND hub.epochs_are_gone(this.plan) THEN
+			this.epoch_retired_at := clock_timestamp();
+		END IF;
+		IF this.wal_recycled_at IS NOT NULL AND (this.backups_expired_at IS NOT NULL OR this.epoch_retired_at IS NOT NULL)
 			AND NOT EXISTS (SELECT FROM hub.uncleared_items(this.plan))
 			AND NOT EXISTS (SELECT FROM hub.erasure_plan_item i
 							WHERE i.plan = this.plan AND i.status NOT IN ('cleared', 'retained')) THEN
@@ -153,12 +169,12 @@ BEGIN
 		UPDATE hub.erasure_plan p
 		SET status = this.status, vacuumed_at = this.vacuumed_at, wal_lsn = this.wal_lsn, wal_ceiling = this.wal_ceiling,
 			wal_recycled_at = this.wal_recycled_at, backups_expired_at = this.backups_expired_at,
-			completed_at = this.completed_at
+			epoch_retired_at = this.epoch_retired_at, completed_at = this.completed_at
 		WHERE p.plan = this.plan;
 	END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE hub.advance_erasures() IS 'Note for each erasure what is gone by now: dead tuples, WAL, backups; complete when all of it is';
+COMMENT ON PROCEDURE hub.advance_erasures() IS 'Note for each erasure what is gone by now: dead tuples, WAL, and backups or the root keys that open what they hold; complete when all of it is';
 
 GRANT EXECUTE ON FUNCTION hub.set_backup_retention, hub.confirm_backups_expired, hub.erasure_maintenance() TO hub_compliance, hub_admin;
 GRANT EXECUTE ON PROCEDURE hub.advance_erasures() TO hub_compliance, hub_admin;

@@ -74,7 +74,9 @@ BEGIN
 			   min(e->>'subject') AS pseudonym
 		FROM jsonb_array_elements(replay_keys.ledger->'erased') e
 		JOIN hub.known_subjects() k ON hub.subject_pseudonym(k) = e->>'subject'
+		-- an imported keyring has destroyed the key, and the rows are still there
 		WHERE hub.subject_state(k) <> 'erased'
+			OR NOT EXISTS (SELECT FROM hub.erasure_ledger l WHERE l.pseudonym = e->>'subject')
 		GROUP BY e->'plan', CASE WHEN e->>'plan' IS NULL THEN e->>'subject' END
 	LOOP
 		UPDATE hub.erasure_plan p SET status = 'planned', approval = NULL
@@ -88,7 +90,8 @@ BEGIN
 		SELECT new_plan, i.item, i.relation, i.relation::text, i.action, i.ground, i.retain_for, i.columns, 0, i.hash
 		FROM hub.erasure_items(past.subjects) i;
 		DELETE FROM hub.held_subject h WHERE h.subject = ANY (past.subjects);
-		PERFORM hub.destroy_subjects(new_plan, past.subjects, past.erased_at);
+		PERFORM hub.destroy_subjects(new_plan,
+			ARRAY(SELECT f FROM unnest(past.subjects) f WHERE hub.subject_state(f) <> 'erased'), past.erased_at);
 		RETURN NEXT new_plan;
 	END LOOP;
 

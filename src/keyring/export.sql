@@ -75,9 +75,9 @@ BEGIN
 		RAISE EXCEPTION 'relation "%" has no column of type jsonb', source USING ERRCODE = 'undefined_column',
 			HINT = 'COPY what hub.export_keyring() returned into CREATE TEMP TABLE keyring (part jsonb).';
 	END IF;
-	CREATE TEMP TABLE IF NOT EXISTS hub_keyring_import (
-		subject uuid PRIMARY KEY, epoch int NOT NULL, wrapped bytea, created_at timestamptz, destroyed_at timestamptz);
-	TRUNCATE pg_temp.hub_keyring_import;
+	CREATE TEMP TABLE hub_keyring_import (
+		subject uuid PRIMARY KEY, epoch int NOT NULL, wrapped bytea, created_at timestamptz, destroyed_at timestamptz)
+	ON COMMIT DROP;
 	FOR this IN EXECUTE format('SELECT t.%I FROM %s t ORDER BY (t.%1$I->>''part'')::int', part_column, source) LOOP
 		parts := parts + 1;
 		first_part := coalesce(first_part, this);
@@ -110,6 +110,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	head jsonb := hub.check_keyring_parts(source);
 	strange bigint;
+	is_new boolean;
 BEGIN
 	PERFORM hub.require_read_committed();
 	-- nobody makes keys meanwhile, nor rotates them
@@ -129,7 +130,8 @@ BEGIN
 	END IF;
 
 	-- a new database has an epoch and nothing under it
-	IF NOT EXISTS (SELECT FROM hub.subject_key) THEN
+	is_new := NOT EXISTS (SELECT FROM hub.subject_key);
+	IF is_new THEN
 		DELETE FROM hub.key_epoch;
 		DELETE FROM hub.service_key;
 	END IF;
@@ -150,8 +152,11 @@ BEGIN
 	SELECT i.subject, i.epoch, i.wrapped, i.created_at FROM pg_temp.hub_keyring_import i WHERE i.wrapped IS NOT NULL
 	ON CONFLICT (subject) DO UPDATE SET epoch = excluded.epoch, wrapped = excluded.wrapped WHERE k.wrapped IS NOT NULL;
 	GET DIAGNOSTICS living = ROW_COUNT;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('setting', 'keyring', 'step', 'imported',
-		'exported_at', head->'exported_at', 'living', living, 'erased', erased));
+	-- the trail of a new database is that of the dump, which is still to come
+	IF NOT is_new THEN
+		PERFORM hub.record_event('config', NULL, jsonb_build_object('setting', 'keyring', 'step', 'imported',
+			'exported_at', head->'exported_at', 'living', living, 'erased', erased));
+	END IF;
 	DROP TABLE pg_temp.hub_keyring_import;
 END
 $$;

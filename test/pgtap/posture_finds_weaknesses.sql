@@ -68,7 +68,7 @@ SELECT finds('CREATE FUNCTION shop.everybody() RETURNS bigint LANGUAGE sql SECUR
 SELECT finds('ALTER ROLE anna BYPASSRLS', 'critical', 'anna', 'login with hub roles has BYPASSRLS');
 SELECT finds('ALTER ROLE anna SUPERUSER', 'critical', 'anna', 'login with hub roles is a superuser');
 SELECT finds('ALTER ROLE hub_agent LOGIN', 'critical', 'hub_agent', 'hub role can log in%');
-SELECT finds('ALTER ROLE pooled INHERIT', 'high', 'pooled', 'login is nobody''s own, has hub roles and inherits their rights');
+SELECT finds('ALTER ROLE pooled INHERIT; REVOKE hub_agent FROM pooled; GRANT hub_agent TO pooled', 'high', 'pooled', 'login is nobody''s own, has hub roles and inherits their rights');
 SELECT finds('GRANT hub_manager TO anna', 'medium', 'anna', 'login of a member has several hub roles%');
 SELECT finds('ALTER ROLE robin BYPASSRLS', 'high', 'robin', 'role has BYPASSRLS%');
 SELECT finds('ALTER ROLE robin REPLICATION', 'medium', 'robin', 'role has REPLICATION%');

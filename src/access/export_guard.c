@@ -317,7 +317,7 @@ check_ceiling(uint64 rows)
  * only after another.
  */
 void
-export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id)
+export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id, uint64 standing)
 {
 	ShownCount *count = &shown_counts[class_id % SHOWN_COUNTS];
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
@@ -336,7 +336,7 @@ export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id)
 	count->last = *subject;
 	if (++count->persons <= 1)
 		return;
-	answer = identity_answer();
+	answer = standing != 0 ? standing : identity_answer();
 	if (count->answer != answer)
 	{
 		const Identity *identity = identity_current();

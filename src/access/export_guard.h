@@ -34,7 +34,7 @@ extern const char *export_guard_before_utility(Node *parsetree);
 extern void export_guard_after_utility(const char *saved);
 
 /* disclosure_rule.count */
-extern void export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id);
+extern void export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id, uint64 standing);
 
 /* While hub.export() reads what was approved, its rows do not count; returns what was before */
 extern bool export_guard_set_exporting(bool exporting);

@@ -41,7 +41,7 @@ extern void audit_record_surviving(AuditKind kind, const pg_uuid_t *subject, con
 
 /* disclosure_rule.record */
 extern void audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind,
-								uint64 *mark);
+								uint64 *mark, uint64 standing);
 
 /* hooks, dispatched by hub/ */
 extern void audit_before_utility(Node *parsetree);

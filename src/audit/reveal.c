@@ -240,7 +240,8 @@ record_reveal_on_standby(const pg_uuid_t *subject, uint16 class_id, RevealKind k
 
 /* Put a reveal on record, once per transaction; raises CH401 when that is not possible */
 void
-audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind, uint64 *mark)
+audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind, uint64 *mark,
+					uint64 standing)
 {
 	RevealKey	key;
 	StringInfoData record;
@@ -249,7 +250,7 @@ audit_record_reveal(const pg_uuid_t *subject, uint16 class_id, RevealKind kind, 
 	bool		charged;
 
 	/* the mark is the keyring's, and whatever takes longer may have moved it */
-	if (actor_known && actor_answer == identity_answer())
+	if (actor_known && actor_answer == (standing != 0 ? standing : identity_answer()))
 	{
 		if (mark != NULL && *mark == mark_of(class_id, kind))
 			return;

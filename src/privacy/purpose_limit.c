@@ -159,10 +159,10 @@ subject_allows(const pg_uuid_t *subject, const Purpose *purpose, bool needs_cons
 
 /* Lower what a clearance shows to what the purpose and the data subject allow */
 Disclosure
-purpose_limit_disclosure(const pg_uuid_t *subject, Disclosure disclosure)
+purpose_limit_disclosure(const pg_uuid_t *subject, Disclosure disclosure, uint64 standing)
 {
 	static const pg_uuid_t nobody;
-	uint64		answer = identity_answer();
+	uint64		answer = standing != 0 ? standing : identity_answer();
 	const Purpose *purpose;
 	bool		needs_consent;
 	bool		serves_restricted;

@@ -9,6 +9,6 @@
 extern void purpose_limit_init(void);
 
 /* disclosure_rule.limit: by the purpose of the identity, consent and restriction of processing */
-extern Disclosure purpose_limit_disclosure(const pg_uuid_t *subject, Disclosure disclosure);
+extern Disclosure purpose_limit_disclosure(const pg_uuid_t *subject, Disclosure disclosure, uint64 standing);
 
 #endif							/* CUSTOMER_HUB_PURPOSE_LIMIT_H */

@@ -31,6 +31,9 @@ static struct
 	Disclosure	disclosure;
 }			known_answers[KNOWN_ANSWERS];
 
+/* disclosure_rule.standing() when a disclosure was last asked for; 0 when unknown */
+static uint64 value_standing = 0;
+
 /* Grows with every invalidation, so that one which arrives while the rule decides is noticed */
 static uint64 forgotten = 0;
 
@@ -107,11 +110,13 @@ disclosure_of(uint16 class_id)
 	uint64		before;
 	Disclosure	disclosure;
 
+	value_standing = 0;
 	if (disclosure_rule.decide == NULL)
 		return DISCLOSURE_SEALED;
 	if (disclosure_rule.standing == NULL)
 		return disclosure_rule.decide(class_id);
 	standing = disclosure_rule.standing();
+	value_standing = standing;
 	if (known_answers[place].standing == standing && known_answers[place].class_id == class_id)
 		return known_answers[place].disclosure;
 
@@ -132,7 +137,7 @@ void
 disclosure_count(const pg_uuid_t *subject, uint16 class_id)
 {
 	if (disclosure_rule.count != NULL)
-		disclosure_rule.count(subject, class_id);
+		disclosure_rule.count(subject, class_id, value_standing);
 }
 
 /* The same for a value of one data subject, who may have more to say */
@@ -143,13 +148,14 @@ disclosure_of_value(uint16 class_id, const pg_uuid_t *subject)
 
 	if (disclosure <= DISCLOSURE_DENY || disclosure_rule.limit == NULL)
 		return disclosure;
-	return disclosure_rule.limit(subject, disclosure);
+	return disclosure_rule.limit(subject, disclosure, value_standing);
 }
 
 /* Have a reveal recorded, or refuse to reveal */
 void
 disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind)
 {
+	value_standing = 0;
 	disclosure_record_marked(subject, class_id, kind, NULL);
 }
 
@@ -161,5 +167,5 @@ disclosure_record_marked(const pg_uuid_t *subject, uint16 class_id, RevealKind k
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_AUDIT_UNAVAILABLE),
 				 errmsg("cannot reveal protected data: reveals are not being recorded")));
-	disclosure_rule.record(subject, class_id, kind, mark);
+	disclosure_rule.record(subject, class_id, kind, mark, value_standing);
 }

@@ -32,7 +32,11 @@ typedef struct DisclosureRule
 	/* by identity of the session and class of the value */
 	Disclosure	(*decide) (uint16 class_id);
 
-	/* changes, and is never 0, whenever an answer may be another; NULL: ask anew each time */
+	/*
+	 * Changes, and is never 0, whenever an answer may be another; NULL: ask anew
+	 * each time. The others are told it, 0 when unknown: asked once for a value, it
+	 * need not be worked out by each.
+	 */
 	uint64		(*standing) (void);
 
 	/*
@@ -42,16 +46,16 @@ typedef struct DisclosureRule
 	 * remember there that this was recorded.
 	 */
 	void		(*record) (const pg_uuid_t *subject, uint16 class_id, RevealKind kind,
-						   uint64 *mark);
+						   uint64 *mark, uint64 standing);
 
 	/* Count a value that is shown, in full, masked or as a pseudonym; an error when it is one too many */
-	void		(*count) (const pg_uuid_t *subject, uint16 class_id);
+	void		(*count) (const pg_uuid_t *subject, uint16 class_id, uint64 standing);
 
 	/* May an expression of the query that runs, such as a cast to text, get plaintext? */
 	bool		(*allows_expression) (void);
 
 	/* Lower what the class alone allows, by whose value it is and what for; subject may be NULL */
-	Disclosure	(*limit) (const pg_uuid_t *subject, Disclosure disclosure);
+	Disclosure	(*limit) (const pg_uuid_t *subject, Disclosure disclosure, uint64 standing);
 } DisclosureRule;
 
 extern DisclosureRule disclosure_rule;
@@ -75,10 +79,13 @@ extern bool disclosure_allows_output(void);
 extern bool disclosure_set_in_expression(bool in_expression);
 
 extern Disclosure disclosure_of(uint16 class_id);
-extern void disclosure_count(const pg_uuid_t *subject, uint16 class_id);
 extern Disclosure disclosure_of_value(uint16 class_id, const pg_uuid_t *subject);
-extern void disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
+
+/* after disclosure_of_value() of the same value */
+extern void disclosure_count(const pg_uuid_t *subject, uint16 class_id);
 extern void disclosure_record_marked(const pg_uuid_t *subject, uint16 class_id, RevealKind kind,
 									 uint64 *mark);
+
+extern void disclosure_record(const pg_uuid_t *subject, uint16 class_id, RevealKind kind);
 
 #endif							/* CUSTOMER_HUB_DISCLOSURE_H */

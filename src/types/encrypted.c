@@ -492,7 +492,9 @@ encrypted_reclass(struct varlena *value, uint16 class_id, const pg_uuid_t *subje
 					(errcode(ERRCODE_CH_CLASS_CHANGE),
 					 errmsg("cannot change data class \"%s\" of a sealed value to \"%s\"",
 							from ? from : "unclassified", to ? to : "unclassified"),
-					 errhint("Changing the class of a value is a reveal: it needs reveal clearance for its present class.")));
+					 view.class_id == DATA_CLASS_UNCLASSIFIED
+					 ? errhint("A literal takes the class of its column only in the session that wrote it; in a DEFAULT it is better set by the application or a trigger.")
+					 : errhint("Changing the class of a value is a reveal: it needs reveal clearance for its present class.")));
 		disclosure_record(&view.subject, view.class_id, REVEAL_RECLASS);
 	}
 

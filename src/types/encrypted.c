@@ -147,6 +147,24 @@ give_class(struct varlena *value, uint16 class_id)
 	return encrypted_reclass(value, class_id, &view.subject, false);
 }
 
+/* Seal a value of a class, with the word tokens that its class asks for now */
+static struct varlena *
+seal_in_class(EnvelopeFamily family, uint8 flags, uint16 class_id, const pg_uuid_t *subject,
+			  const uint8 *tag, int generation, const char *stored, Size len)
+{
+	EnvelopeWords words;
+	struct varlena *sealed;
+
+	if (family != ENVELOPE_TEXT || likely(!data_class_word_searchable(class_id)))
+		return envelope_seal_of_generation(family, flags, class_id, subject, tag, generation, NULL,
+										   stored, len);
+	words_tokenize(class_id, stored, len, &words);
+	sealed = envelope_seal_of_generation(family, flags, class_id, subject, tag, generation, &words,
+										 stored, len);
+	words_free(&words);
+	return sealed;
+}
+
 /*
  * Seal a plain value, fresh without a type modifier.
  *
@@ -178,8 +196,8 @@ seal_plain(EnvelopeFamily family, const char *text, Size len, int32 typmod,
 	if (typmod < 0)
 		sealed = envelope_seal_fresh(family, 0, tag, stored, stored_len);
 	else
-		sealed = envelope_seal(family, 0, (uint16) typmod, subject, searchable ? tag : NULL,
-							   stored, stored_len);
+		sealed = seal_in_class(family, 0, (uint16) typmod, subject, searchable ? tag : NULL,
+							   searchable ? keyring_tag_generation() : 0, stored, stored_len);
 	if (normalized != NULL)
 	{
 		memory_zero(normalized, stored_len);
@@ -198,24 +216,6 @@ encrypted_seal_plain(EnvelopeFamily family, const char *text, Size len, uint16 c
 					 const pg_uuid_t *subject, const char **reason)
 {
 	return seal_plain(family, text, len, class_id, subject, reason);
-}
-
-/* Seal a value of a class, with the word tokens that its class asks for now */
-static struct varlena *
-seal_in_class(EnvelopeFamily family, uint8 flags, uint16 class_id, const pg_uuid_t *subject,
-			  const uint8 *tag, int generation, const char *stored, Size len)
-{
-	EnvelopeWords words;
-	struct varlena *sealed;
-
-	if (family != ENVELOPE_TEXT || likely(!data_class_word_searchable(class_id)))
-		return envelope_seal_of_generation(family, flags, class_id, subject, tag, generation, NULL,
-										   stored, len);
-	words_tokenize(class_id, stored, len, &words);
-	sealed = envelope_seal_of_generation(family, flags, class_id, subject, tag, generation, &words,
-										 stored, len);
-	words_free(&words);
-	return sealed;
 }
 
 /*
@@ -432,9 +432,14 @@ Datum
 hub_encrypted_from_text(PG_FUNCTION_ARGS)
 {
 	text	   *input = PG_GETARG_TEXT_PP(0);
-	Oid			type_oid = get_fn_expr_rettype(fcinfo->flinfo);
+	EnvelopeFamily family = (EnvelopeFamily) (uintptr_t) fcinfo->flinfo->fn_extra;
 
-	PG_RETURN_POINTER(seal_input(require_family(type_oid), VARDATA_ANY(input),
+	if (family == 0)
+	{
+		family = require_family(get_fn_expr_rettype(fcinfo->flinfo));
+		fcinfo->flinfo->fn_extra = (void *) (uintptr_t) family;
+	}
+	PG_RETURN_POINTER(seal_input(family, VARDATA_ANY(input),
 								 VARSIZE_ANY_EXHDR(input), PG_GETARG_INT32(1)));
 }
 

@@ -1,6 +1,6 @@
 -- Texts of classes that ask for it are found by their words, by index, without plaintext in it; under the row
 -- policies, from mask clearance on, and on record.
-SELECT plan(54);
+SELECT plan(55);
 
 CREATE ROLE anna LOGIN;
 CREATE ROLE mara LOGIN;
@@ -36,6 +36,13 @@ INSERT INTO letter
 SELECT i, md5(i::text)::uuid, CASE WHEN i % 2 = 0 THEN 'DE' ELSE 'FR' END::hub.region, 1,
 	'Dear shop, lamp no. ' || i || ' broke. I''d like a REFUND, or a new lamp!', 'Person ' || i
 FROM generate_series(1, 2000) i;
+CREATE TABLE memo (body hub.encrypted_text('content'));
+PREPARE write_memo (text) AS INSERT INTO memo VALUES ($1);
+EXECUTE write_memo('through a parameter');
+INSERT INTO memo VALUES ('as a literal'), ('as text'::text), ('as varchar'::varchar);
+SELECT is((SELECT count(*) FROM memo WHERE (get_byte(decode(translate(substr(body::text, 6, 28), '-_', '+/'), 'base64'), 19) & 128) = 0),
+	0::bigint, 'every way into a table that is not governed brings the tokens along');
+
 INSERT INTO letter VALUES
 	(3001, md5('3001')::uuid, 'DE', 1, 'Grüße aus Österreich, Straße 5. ΟΔΟΣ', 'Zoë Ångström'),
 	(3002, md5('3002')::uuid, 'DE', 1, '東京都に住んでいます。返金してください', '東京 花子'),

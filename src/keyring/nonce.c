@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "miscadmin.h"
+#include "port/atomics.h"
 
 #include "keyring/nonce.h"
 
@@ -57,7 +58,9 @@ nonce_fill(void *out, Size out_len)
 		chunk = Min(out_len, pool_left);
 		source = pool + NONCE_POOL_BYTES - pool_left;
 		memcpy(position, source, chunk);
-		sodium_memzero(source, chunk);
+		/* the barrier keeps the store, as sodium_memzero() would for the price of a call */
+		memset(source, 0, chunk);
+		pg_compiler_barrier();
 		position += chunk;
 		out_len -= chunk;
 		pool_left -= chunk;

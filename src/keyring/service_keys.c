@@ -116,9 +116,9 @@ is_ephemeral(ServiceKey key)
 	return key == SERVICE_KEY_IDENTITY || key == SERVICE_KEY_TRANSIT;
 }
 
-/* Return this backend's keys, with what may be out of date forgotten */
-static ServiceKeys *
-known_keys(void)
+/* Make this backend's keys, or forget what may be out of date of them */
+static pg_noinline ServiceKeys *
+refresh_keys(void)
 {
 	if (keys_pid != MyProcPid)
 	{
@@ -139,6 +139,15 @@ known_keys(void)
 		keys_stale = false;
 	}
 	return keys;
+}
+
+/* Return this backend's keys; asked for with each value that is sealed */
+static inline ServiceKeys *
+known_keys(void)
+{
+	if (likely(keys_pid == MyProcPid && !keys_stale))
+		return keys;
+	return refresh_keys();
 }
 
 /* Name a service key as what is bound to it when it is wrapped: purpose number and generation */

@@ -292,8 +292,9 @@ family_looks_printed(EnvelopeFamily family, const char *text, Size len)
 	{
 		Size		fill_len = strlen(MASK_FILL);
 
-		return len > fill_len && len == pg_mblen(text) + fill_len &&
-			memcmp(text + len - fill_len, MASK_FILL, fill_len) == 0;
+		return len > fill_len &&
+			memcmp(text + len - fill_len, MASK_FILL, fill_len) == 0 &&
+			len == pg_mblen(text) + fill_len;
 	}
 	if (family == ENVELOPE_JSONB)
 		return len == strlen(MASKED_JSONB) && memcmp(text, MASKED_JSONB, len) == 0;

@@ -151,19 +151,19 @@ test_client() {
     case $1 in
     *.py)
         # of the packages that run.sh installs, whatever other Python there is
-        as_server /usr/bin/python3 -I "$1"
+        as_server timeout 120 /usr/bin/python3 -I "$1"
         ;;
     *.js)
         status=0
         node_modules || status=$?
         [ "$status" -eq 0 ] || return "$status"
         echo "node-postgres $(NODE_PATH=$modules node -p 'require("pg/package.json").version')"
-        NODE_PATH=$modules as_server node "$1"
+        NODE_PATH=$modules as_server timeout 120 node "$1"
         ;;
     *.c)
         as_server cc -Wall -Werror -I "$("$pg_config" --includedir)" -I /usr/include/postgresql \
             -o "$work/out/clients/$name" "$1" -L "$("$pg_config" --libdir)" -lpq &&
-            as_server "$work/out/clients/$name"
+            as_server timeout 120 "$work/out/clients/$name"
         ;;
     esac
 }

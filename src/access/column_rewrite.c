@@ -208,17 +208,21 @@ find_column(Relation relation, const char *name)
 /*
  * Is this copy one that the engine has asked for?
  *
- * Anybody can write CREATE TRIGGER; a copy in plain text is only made for a
- * rewriting that was approved.
+ * Anybody can write CREATE TRIGGER, and the owner can rename columns or give the
+ * copy another type: one in plain text is only made of the column that an
+ * approval is for. The name of the copy has the number of its source in it.
  */
 static bool
-copy_is_registered(Oid relid, const char *source, const char *copy)
+copy_is_registered(Oid relid, const char *source, AttrNumber source_number, const char *copy,
+				   bool opens)
 {
-	Oid			types[] = {REGCLASSOID, TEXTOID, TEXTOID};
+	Oid			types[] = {REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
 	Datum		values[] = {
 		ObjectIdGetDatum(relid),
 		CStringGetTextDatum(source),
-		CStringGetTextDatum(copy)
+		CStringGetTextDatum(copy),
+		CStringGetTextDatum(psprintf("hub_rewrite_%d", source_number)),
+		BoolGetDatum(opens)
 	};
 	EngineScope scope;
 	bool		registered;
@@ -227,15 +231,28 @@ copy_is_registered(Oid relid, const char *source, const char *copy)
 	if (SPI_execute_with_args("SELECT 1 FROM hub.column_rewrite r"
 							  " WHERE r.column_name OPERATOR(pg_catalog.=) $2::pg_catalog.name"
 							  " AND r.copy_name OPERATOR(pg_catalog.=) $3::pg_catalog.name"
+							  " AND r.copy_name OPERATOR(pg_catalog.=) $4::pg_catalog.name"
+							  " AND (NOT $5 OR r.action OPERATOR(pg_catalog.=) 'decrypt')"
 							  " AND r.finished_at IS NULL"
 							  " AND (r.relation OPERATOR(pg_catalog.=) $1"
 							  " OR EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors($1) a"
 							  " WHERE a.relid OPERATOR(pg_catalog.=) r.relation))",
-							  3, types, values, NULL, true, 1) != SPI_OK_SELECT)
+							  5, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hub.column_rewrite");
 	registered = SPI_processed > 0;
 	engine_end(&scope);
 	return registered;
+}
+
+/* Raise the error for a copy that no rewriting has asked for */
+static void
+unasked_copy(Relation relation, Trigger *trigger)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CH_COLUMN_REWRITE),
+			 errmsg("trigger \"%s\" of relation \"%s\" belongs to no rewriting of a column",
+					trigger->tgname, RelationGetRelationName(relation)),
+			 errhint("Drop the trigger; hub.encrypt_column() makes its own.")));
 }
 
 /* Work out what to copy from what, once for a statement */
@@ -249,13 +266,8 @@ copy_plan(FunctionCallInfo fcinfo, Relation relation, Trigger *trigger)
 
 	if (plan != NULL)
 		return plan;
-	if (trigger->tgnargs != 2 ||
-		!copy_is_registered(RelationGetRelid(relation), trigger->tgargs[0], trigger->tgargs[1]))
-		ereport(ERROR,
-				(errcode(ERRCODE_CH_COLUMN_REWRITE),
-				 errmsg("trigger \"%s\" of relation \"%s\" belongs to no rewriting of a column",
-						trigger->tgname, RelationGetRelationName(relation)),
-				 errhint("Drop the trigger; hub.encrypt_column() makes its own.")));
+	if (trigger->tgnargs != 2)
+		unasked_copy(relation, trigger);
 	plan = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CopyPlan));
 	plan->source = find_column(relation, trigger->tgargs[0]);
 	plan->copy = find_column(relation, trigger->tgargs[1]);
@@ -267,6 +279,11 @@ copy_plan(FunctionCallInfo fcinfo, Relation relation, Trigger *trigger)
 	plan->copy_type = copy->atttypid;
 	plan->source_encrypted = encrypted_type_family(getBaseType(source->atttypid), &family);
 	plan->copy_encrypted = encrypted_column_family(copy->atttypid, copy->atttypmod, &plan->family, &plan->class_id);
+	if (!copy_is_registered(RelationGetRelid(relation), trigger->tgargs[0], plan->source,
+							trigger->tgargs[1], plan->source_encrypted && !plan->copy_encrypted) ||
+		(plan->source_encrypted && plan->copy_encrypted &&
+		 (getBaseType(source->atttypid) != getBaseType(copy->atttypid) || source->atttypmod != copy->atttypmod)))
+		unasked_copy(relation, trigger);
 	fcinfo->flinfo->fn_extra = plan;
 	return plan;
 }

@@ -21,8 +21,10 @@ DECLARE
 	new_type regtype := CASE params ->> 'action' WHEN 'reseal' THEN NULL ELSE params ->> 'type' END::regtype;
 	obstacles text;
 	searchable bool := true;
-	bad record;
 BEGIN
+	IF action IS NULL OR action NOT IN ('encrypt', 'decrypt', 'reseal') THEN
+		RAISE EXCEPTION 'a column is encrypted, decrypted or resealed, and nothing else' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
 	SELECT c.* INTO class FROM pg_class c WHERE c.oid = target;
 	SELECT a.* INTO attribute FROM pg_attribute a
 	WHERE a.attrelid = target AND a.attname = target_column AND a.attnum > 0 AND NOT a.attisdropped;
@@ -79,19 +81,27 @@ BEGIN
 			USING ERRCODE = 'CH307', DETAIL = obstacles,
 				HINT = 'Drop these first; what can be done with an encrypted column can be made anew afterwards.';
 	END IF;
+END
+$$;
+COMMENT ON FUNCTION hub.check_column_rewrite(regclass, name, jsonb) IS 'Step of rewriting a column: refuses what would not work or may not be, before anything is done; engine only';
 
-	IF action = 'encrypt' AND hub.open_column_rewrite(target, target_column) IS NULL THEN
-		SELECT * INTO bad FROM hub.name_rows(target,
-			format('NOT hub.fits_encrypted(t.%I, %L)', target_column, new_type));
-		IF bad.row_count > 0 THEN
-			RAISE EXCEPTION '% rows of "%" have values in column "%" that are not valid for type %', bad.row_count, target, target_column, new_type
-				USING ERRCODE = 'invalid_text_representation', DETAIL = bad.names,
-					HINT = 'Nothing was changed. Correct or empty them, then call hub.encrypt_column() again.';
-		END IF;
+CREATE FUNCTION hub.check_column_values(target pg_catalog.regclass, target_column pg_catalog.name, params pg_catalog.jsonb)
+	RETURNS pg_catalog.void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	new_type text := (params ->> 'type')::regtype::text;
+	bad record;
+BEGIN
+	SELECT * INTO bad FROM hub.name_rows(target, format('NOT hub.fits_encrypted(t.%I, %L)', target_column, new_type));
+	IF bad.row_count > 0 THEN
+		RAISE EXCEPTION '% rows of "%" have values in column "%" that are not valid for type %', bad.row_count, target, target_column, new_type
+			USING ERRCODE = 'invalid_text_representation', DETAIL = bad.names,
+				HINT = 'Nothing was changed. Correct or empty them, then call hub.encrypt_column() again.';
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION hub.check_column_rewrite(regclass, name, jsonb) IS 'Step of rewriting a column: refuses what would not work, before anything is done; engine only';
+COMMENT ON FUNCTION hub.check_column_values(regclass, name, jsonb) IS 'Step of encrypting a column: names the rows whose values are not valid; engine only';
 
 CREATE FUNCTION hub.begin_column_rewrite(target pg_catalog.regclass, target_column pg_catalog.name, params pg_catalog.jsonb)
 	RETURNS pg_catalog.text
@@ -116,6 +126,8 @@ BEGIN
 	END IF;
 
 	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', target);
+	-- the owner may call this step without the one before, and with other parameters
+	PERFORM hub.check_column_rewrite(target, target_column, params);
 	SELECT a.* INTO attribute FROM pg_attribute a
 	WHERE a.attrelid = target AND a.attname = target_column AND a.attnum > 0 AND NOT a.attisdropped;
 	new_name := format('hub_rewrite_%s', attribute.attnum);
@@ -466,6 +478,9 @@ BEGIN
 	BEGIN
 		IF step = 'check' THEN
 			PERFORM hub.check_column_rewrite(target, target_column, params);
+			IF params ->> 'action' = 'encrypt' AND hub.open_column_rewrite(target, target_column) IS NULL THEN
+				PERFORM hub.check_column_values(target, target_column, params);
+			END IF;
 			RETURN 'checked';
 		ELSIF step = 'begin' THEN
 			RETURN hub.begin_column_rewrite(target, target_column, params);

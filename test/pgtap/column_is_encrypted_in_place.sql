@@ -2,7 +2,7 @@
 \set SHOW_CONTEXT never
 \set ON_ERROR_STOP 0
 SET client_min_messages = warning;
-SELECT plan(43);
+SELECT plan(47);
 
 CREATE ROLE shopkeeper LOGIN;
 CREATE ROLE clerk LOGIN;
@@ -116,6 +116,17 @@ SELECT throws_ok($$SELECT hub.same_when_opened('x'::text, doc) FROM shop.custome
 CREATE TABLE shop.thief (id int, doc hub.encrypted_jsonb('basic'), opened jsonb);
 CREATE TRIGGER zz_hub_seal_copy_1 BEFORE INSERT ON shop.thief FOR EACH ROW EXECUTE FUNCTION hub.copy_column('doc', 'opened');
 SELECT throws_ok($$INSERT INTO shop.thief SELECT id, doc FROM shop.customer$$, 'CH307', NULL, 'nor opened by a trigger of one''s own');
+SELECT throws_ok($$SELECT hub.column_rewrite_step('shop.customer', 'doc', 'begin', '{"action": "encrypt", "type": "jsonb"}')$$, 'CH307', NULL,
+	'nor by a step that skips the check');
+SELECT throws_ok($$SELECT hub.column_rewrite_step('shop.customer', 'doc', 'begin', '{"action": "other", "type": "jsonb"}')$$, '22023', NULL,
+	'or is asked for under another name');
+DROP TRIGGER zz_hub_seal_copy_1 ON shop.thief;
+DELETE FROM shop.thief;
+SELECT hub.column_rewrite_step('shop.thief', 'doc', 'begin', '{"action": "reseal"}') \g /dev/null
+ALTER TABLE shop.thief ALTER hub_rewrite_2 TYPE jsonb USING NULL;
+SELECT throws_ok($$INSERT INTO shop.thief SELECT id, doc FROM shop.customer$$, 'CH307', NULL, 'nor by a copy that was given another type');
+ALTER TABLE shop.thief ALTER hub_rewrite_2 TYPE hub.encrypted_jsonb('public') USING NULL;
+SELECT throws_ok($$INSERT INTO shop.thief SELECT id, doc FROM shop.customer$$, 'CH307', NULL, 'or another class');
 
 -- back, with an approval only
 CALL hub.decrypt_column('shop.customer', 'born');

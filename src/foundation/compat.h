@@ -46,6 +46,23 @@
 #endif
 
 /*
+ * PG 16 took what rights a statement needs out of its range table (upstream
+ * a61b1f7482).
+ */
+#if PG16_GE
+#define COMPAT_CHECK_PERMISSIONS_PARAMETERS \
+	List *range_table, List *permissions, bool raise_error
+#define COMPAT_CHECK_PERMISSIONS_ARGUMENTS range_table, permissions, raise_error
+#define COMPAT_CHECK_PERMISSIONS_LIST permissions
+#define CompatPermission RTEPermissionInfo
+#else
+#define COMPAT_CHECK_PERMISSIONS_PARAMETERS List *range_table, bool raise_error
+#define COMPAT_CHECK_PERMISSIONS_ARGUMENTS range_table, raise_error
+#define COMPAT_CHECK_PERMISSIONS_LIST range_table
+#define CompatPermission RangeTblEntry
+#endif
+
+/*
  * PG 16 let input functions report bad text without raising (upstream
  * d9f7f5d32f). Before that the same statement raises.
  */

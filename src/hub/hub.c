@@ -23,6 +23,7 @@
 #include "access/protect.h"
 #include "access/redact.h"
 #include "access/region_use.h"
+#include "access/role_rights.h"
 #include "access/unsealed_write.h"
 #include "access/side_effects.h"
 #include "audit/audit.h"
@@ -52,6 +53,7 @@ static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ExecutorEnd_hook_type next_executor_end_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
+static ExecutorCheckPerms_hook_type next_executor_check_perms_hook = NULL;
 static object_access_hook_type next_object_access_hook = NULL;
 static emit_log_hook_type next_emit_log_hook = NULL;
 static post_parse_analyze_hook_type next_post_parse_analyze_hook = NULL;
@@ -282,11 +284,29 @@ hub_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 {
 	if (next_object_access_hook)
 		next_object_access_hook(access, class_id, object_id, sub_id, arg);
-	/* also called for each function of each statement */
+	if (access == OAT_FUNCTION_EXECUTE)
+		role_rights_check_function(object_id);
 	if (access != OAT_DROP)
 		return;
 	protect_object_access(access, class_id, object_id, sub_id, arg);
 	audit_object_access(access, class_id, object_id, sub_id, arg);
+}
+
+static bool
+hub_check_permissions(COMPAT_CHECK_PERMISSIONS_PARAMETERS)
+{
+	ListCell   *cell;
+
+	foreach(cell, COMPAT_CHECK_PERMISSIONS_LIST)
+	{
+		CompatPermission *permission = lfirst_node(CompatPermission, cell);
+
+		/* what a view reads, its owner reads */
+		if (permission->requiredPerms != 0 && OidIsValid(permission->relid) && !OidIsValid(permission->checkAsUser))
+			role_rights_check_relation(permission->relid, permission->requiredPerms);
+	}
+	return next_executor_check_perms_hook == NULL ||
+		next_executor_check_perms_hook(COMPAT_CHECK_PERMISSIONS_ARGUMENTS);
 }
 
 static void
@@ -375,6 +395,8 @@ _PG_init(void)
 	ExecutorEnd_hook = hub_executor_end;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = hub_process_utility;
+	next_executor_check_perms_hook = ExecutorCheckPerms_hook;
+	ExecutorCheckPerms_hook = hub_check_permissions;
 	next_object_access_hook = object_access_hook;
 	object_access_hook = hub_object_access;
 	next_post_parse_analyze_hook = post_parse_analyze_hook;

@@ -13,7 +13,7 @@
 
 \setenv DATABASE :DBNAME
 CREATE ROLE pooled LOGIN NOINHERIT;
-GRANT hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin, hub_ai_agent TO pooled;
+GRANT hub_agent, hub_sales, hub_manager, hub_compliance, hub_admin, hub_connector, hub_ai_agent TO pooled;
 CREATE ROLE anna LOGIN;
 CREATE ROLE olga LOGIN;
 SELECT hub.add_token_issuer('idp', decode(:'public_key', 'hex')) \g /dev/null
@@ -44,9 +44,51 @@ SELECT person_id AS hidden FROM shop.person WHERE region = 'FR' ORDER BY 1 LIMIT
 SELECT ctid AS hidden_place FROM shop.person WHERE person_id = :'hidden' \gset
 SELECT person_id AS own FROM shop.person WHERE region = 'DE' AND owner_id = :zoe ORDER BY 1 LIMIT 1 \gset
 
+-- what the GRANTs let hub roles call and read, but not the role of the member: to be tried with SET ROLE
+CREATE FUNCTION public.borrowed_rights(role name) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	item record;
+	code text;
+	found bool;
+BEGIN
+	FOR item IN
+		SELECT CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT FROM' END || format(' hub.%I(%s)', p.proname, (
+				SELECT string_agg(CASE WHEN p.provariadic <> 0 THEN 'VARIADIC ' ELSE '' END || format('%L::%s', CASE t::regtype::text WHEN 'text' THEN 'x' WHEN 'name' THEN 'hub_agent' WHEN 'uuid' THEN gen_random_uuid()::text
+					WHEN 'integer' THEN '1' WHEN 'bigint' THEN '1' WHEN 'interval' THEN '1 day' WHEN 'jsonb' THEN '{}' WHEN 'regclass' THEN 'shop.person' WHEN 'bytea' THEN 'x'
+					WHEN 'timestamp with time zone' THEN 'now' WHEN 'boolean' THEN 'true' WHEN 'xid8' THEN '1' WHEN 'hub.region' THEN 'DE' WHEN 'hub.channel' THEN 'web'
+					WHEN 'text[]' THEN '{DE}' WHEN 'hub.region[]' THEN '{DE}' ELSE (CASE WHEN t::regtype::text LIKE '%[]' THEN '{}' WHEN t = 'time'::regtype THEN '12:00' WHEN t = 'numeric'::regtype THEN '1'
+						WHEN t = 'hub.erasure_action'::regtype THEN 'delete' END) END, t::regtype), ', ' ORDER BY o) FROM unnest(p.proargtypes) WITH ORDINALITY a (t, o))) AS statement
+		FROM pg_proc p, aclexplode(p.proacl) a
+		WHERE p.pronamespace = 'hub'::regnamespace AND a.grantee = role::regrole AND NOT has_function_privilege('hub_agent', p.oid, 'EXECUTE')
+		UNION ALL
+		SELECT format('SELECT FROM %s', c.oid::regclass) FROM pg_class c, aclexplode(c.relacl) a
+		WHERE c.relnamespace = 'hub'::regnamespace AND a.grantee = role::regrole AND a.privilege_type = 'SELECT' AND NOT has_table_privilege('hub_agent', c.oid, 'SELECT')
+	LOOP
+		code := 'lives';
+		BEGIN
+			EXECUTE format('SET LOCAL ROLE %I', role);
+			EXECUTE item.statement;
+			GET DIAGNOSTICS found = ROW_COUNT;
+			-- row policies show nothing
+			IF NOT found AND item.statement ~ '\.(member|token_issuer|break_glass_grant|reveal_usage)$' THEN
+				code := 'CH205';
+			END IF;
+			RAISE EXCEPTION SQLSTATE 'ZZ999';
+		EXCEPTION WHEN OTHERS THEN
+			IF SQLSTATE <> 'ZZ999' THEN
+				code := SQLSTATE;
+			END IF;
+		END;
+		IF code NOT IN ('CH205', 'CH203') THEN
+			RETURN NEXT format('%s as %s: %s', item.statement, role, code);
+		END IF;
+	END LOOP;
+END
+$$;
+
 -- from here on as the back end: a connection of its own, each line sent by itself
 \c - pooled
-SELECT plan(144);
+SELECT plan(146);
 \set ON_ERROR_ROLLBACK on
 \set ON_ERROR_STOP off
 \set VERBOSITY sqlstate
@@ -56,6 +98,8 @@ SELECT throws_ok('SELECT FROM shop.person', '42501', NULL, 'the pooled login by 
 SET ROLE hub_manager;
 SELECT is((SELECT count(*) FROM shop.person), 0::bigint, 'nor with a role it may take on');
 RESET ROLE;
+SELECT is_empty($$SELECT b FROM unnest('{hub_sales,hub_manager,hub_compliance,hub_admin,hub_connector,hub_ai_agent}'::name[]) r, public.borrowed_rights(r) b$$,
+	'what roles were granted in schema hub is for members only');
 SELECT throws_ok(format('SELECT hub.authenticate(%L)', :'forged'), 'CH201', NULL, 'a token with other claims under its signature');
 SELECT throws_ok(format('SELECT hub.authenticate(%L)', :'token_gone'), 'CH201', NULL, 'a token of a member who has left');
 SELECT throws_ok('SELECT hub.authenticate(''eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYXJsYSJ9.'')', 'CH201', NULL, 'a token without signature');
@@ -226,6 +270,8 @@ SELECT is_empty($$SELECT p.oid::regprocedure, r FROM pg_proc p, unnest('{hub_age
 SELECT throws_ok('SELECT hub.same_when_opened(name, ''Ada''::text) FROM shop.person', 'CH205', NULL, 'nor have guesses compared with what is sealed');
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'hub'::regnamespace AND p.prosecdef AND NOT EXISTS (
 	SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search\_path=pg\_catalog%')$$, 'each function with the engine''s rights has a locked search_path');
+SELECT is_empty($$SELECT b FROM unnest('{hub_sales,hub_manager,hub_compliance,hub_admin,hub_connector,hub_ai_agent}'::name[]) r, public.borrowed_rights(r) b$$,
+	'what other roles may call or read in schema hub, SET ROLE does not give');
 SELECT throws_ok('INSERT INTO hub.audit_event DEFAULT VALUES', '42501', NULL, 'the trail takes no entry');
 SELECT throws_ok('DELETE FROM hub.audit_event', '42501', NULL, 'and loses none');
 SELECT throws_ok('SELECT hub.record_event(''config'', NULL, ''{}'')', '42501', NULL, 'an event cannot be forged');

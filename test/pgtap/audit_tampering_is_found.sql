@@ -18,9 +18,9 @@ SELECT max(block_no) AS last, max(block_no) - 1 AS middle FROM hub.audit_block \
 SELECT xid AS xid FROM hub.audit_event WHERE details ->> 'n' = '5' \gset
 
 SELECT ok(:last >= 2, 'there are sealed blocks');
-SET ROLE hub_compliance;
+SET SESSION AUTHORIZATION clara;
 SELECT is_empty('SELECT * FROM hub.verify_audit()', 'nothing is wrong with an untouched trail');
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 
 -- what a superuser does to get past the refusing triggers
 SET session_replication_role = replica;
@@ -33,9 +33,9 @@ $$;
 
 BEGIN;
 UPDATE hub.audit_event SET details = '{"n": 50}' WHERE details ->> 'n' = '5';
-SET ROLE hub_compliance;
+SET SESSION AUTHORIZATION clara;
 SELECT is(count(*), 1::bigint, 'compliance sees a change') FROM hub.verify_audit();
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 SELECT is(public.found(), format('event %s 2', :middle), 'changed details of an event');
 ROLLBACK;
 

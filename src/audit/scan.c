@@ -25,9 +25,6 @@
 #include "foundation/compat.h"
 #include "foundation/errors.h"
 
-/* Column of hub.audit_transaction that orders it */
-#define TRANSACTION_XID_COLUMN 1
-
 /* One table: hub.audit_transaction or a partition of hub.audit_event */
 typedef struct ScanSource
 {
@@ -68,9 +65,9 @@ holds(TrailScan *scan, uint64 xid)
 	return scan->before == NULL || !block_snapshot_sees(scan->before, local);
 }
 
-/* Open the index of a table that gives its rows in order */
-static Relation
-open_order_index(Relation relation, AttrNumber xid, AttrNumber ordinal)
+/* Open the index of a table that gives its rows in order; see scan.h */
+Relation
+scan_open_index(Relation relation, AttrNumber xid, AttrNumber ordinal)
 {
 	List	   *indexes = RelationGetIndexList(relation);
 	ListCell   *cell;
@@ -103,7 +100,7 @@ open_order_index(Relation relation, AttrNumber xid, AttrNumber ordinal)
 static void
 open_source(TrailScan *scan, ScanSource *source, Oid relid)
 {
-	AttrNumber	xid = TRANSACTION_XID_COLUMN;
+	AttrNumber	xid = SCAN_TRANSACTION_XID;
 	AttrNumber	ordinal = InvalidAttrNumber;
 
 	source->relation = table_open(relid, AccessShareLock);
@@ -113,7 +110,7 @@ open_source(TrailScan *scan, ScanSource *source, Oid relid)
 		xid = source->columns.attnums[EVENT_XID];
 		ordinal = source->columns.attnums[EVENT_ORDINAL];
 	}
-	source->index = open_order_index(source->relation, xid, ordinal);
+	source->index = scan_open_index(source->relation, xid, ordinal);
 	source->slot = table_slot_create(source->relation, NULL);
 	source->scan = compat_index_beginscan(source->relation, source->index, GetActiveSnapshot(), 2, 0);
 }
@@ -170,7 +167,7 @@ static void
 advance(TrailScan *scan, ScanSource *source)
 {
 	bool		isnull;
-	AttrNumber	xid = scan->of_events ? source->columns.attnums[EVENT_XID] : TRANSACTION_XID_COLUMN;
+	AttrNumber	xid = scan->of_events ? source->columns.attnums[EVENT_XID] : SCAN_TRANSACTION_XID;
 
 	source->has_row = index_getnext_slot(source->scan, ForwardScanDirection, source->slot);
 	if (!source->has_row)

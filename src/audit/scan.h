@@ -9,9 +9,13 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "utils/relcache.h"
 
 #include "audit/block.h"
 #include "audit/event.h"
+
+/* Column of hub.audit_transaction that orders it */
+#define SCAN_TRANSACTION_XID 1
 
 typedef struct TrailScan TrailScan;
 
@@ -30,5 +34,11 @@ extern bool scan_next_event(TrailScan *scan, AuditEvent *event);
 extern bool scan_next_transaction(TrailScan *scan, TransactionRow *row, StringInfo bytes);
 extern Oid	scan_table(const TrailScan *scan);	/* where the current row is */
 extern void scan_end(TrailScan *scan);
+
+/*
+ * Open the index that gives the rows of one table in order; ordinal is
+ * InvalidAttrNumber where the transaction alone is the key
+ */
+extern Relation scan_open_index(Relation relation, AttrNumber xid, AttrNumber ordinal);
 
 #endif							/* CUSTOMER_HUB_SCAN_H */

@@ -72,18 +72,10 @@ CREATE FUNCTION hub.audit_public_key() RETURNS text
 	AS 'MODULE_PATHNAME', 'hub_audit_public_key';
 COMMENT ON FUNCTION hub.audit_public_key() IS 'key that checkpoints verify with, in the form of c2sp.org/signed-note; NULL before the first block';
 
-CREATE FUNCTION hub.verify_audit_block(
-	number bigint, OUT kind text, OUT block_no bigint, OUT xid xid8, OUT ordinal integer, OUT detail text)
-	RETURNS SETOF record
-	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000 ROWS 1 SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'hub_verify_audit_block';
-COMMENT ON FUNCTION hub.verify_audit_block(bigint) IS 'one row for each break of what a block of the audit trail holds; part of hub.verify_audit()';
-
 CREATE FUNCTION hub.verify_audit(
 	OUT kind text, OUT block_no bigint, OUT xid xid8, OUT ordinal integer, OUT detail text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET min_parallel_table_scan_size = 0 SET parallel_setup_cost = 0 SET parallel_tuple_cost = 0
 	AS 'MODULE_PATHNAME', 'hub_verify_audit';
 COMMENT ON FUNCTION hub.verify_audit() IS 'one row for each event, transaction, block header or checkpoint of the audit trail that was changed, inserted, deleted or reordered; none when all holds';
 

@@ -10,8 +10,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -32,7 +30,7 @@
 /* The contents of one block, or of the tail */
 typedef struct Contents
 {
-	ReturnSetInfo *result;
+	VerifySink *sink;
 	int64		number;			/* -1 for the tail */
 	uint64		own_xid;		/* the caller's transaction, whose row is written at its commit */
 	bool		retired;		/* only the header is left */
@@ -69,13 +67,11 @@ typedef struct Found
 static SPIPlanPtr block_plan = NULL;
 static SPIPlanPtr left_plan = NULL;
 
-PG_FUNCTION_INFO_V1(hub_verify_audit_block);
-
 /* Report a break of a transaction */
 static void
 report(Contents *contents, const char *kind, Found *found, int32 ordinal, const char *detail)
 {
-	verify_report(contents->result, kind, contents->number, found->xid, ordinal, detail);
+	verify_report(contents->sink, kind, contents->number, found->xid, ordinal, detail);
 	found->broken = true;
 }
 
@@ -291,26 +287,26 @@ compare_roots(Contents *contents, const AuditBlock *block)
 	if (contents->retired)
 	{
 		if (contents->events.size > 0 || contents->transactions.size > 0)
-			verify_report(contents->result, "block", block->number, 0, 0,
+			verify_report(contents->sink, "block", block->number, 0, 0,
 						  "is retired, and holds events all the same");
 		return;
 	}
 	merkle_range_root(&contents->events, &root);
 	if ((int64) contents->events.size != block->event_count)
-		verify_report(contents->result, "block", block->number, 0, 0,
+		verify_report(contents->sink, "block", block->number, 0, 0,
 					  psprintf("holds %lld events, %lld were sealed",
 							   (long long) contents->events.size, (long long) block->event_count));
 	else if (memcmp(&root, &block->event_root, sizeof(root)) != 0)
-		verify_report(contents->result, "block", block->number, 0, 0,
+		verify_report(contents->sink, "block", block->number, 0, 0,
 					  "holds other events than were sealed");
 	merkle_range_root(&contents->transactions, &root);
 	if ((int64) contents->transactions.size != block->transaction_count)
-		verify_report(contents->result, "block", block->number, 0, 0,
+		verify_report(contents->sink, "block", block->number, 0, 0,
 					  psprintf("holds %lld transactions, %lld were sealed",
 							   (long long) contents->transactions.size,
 							   (long long) block->transaction_count));
 	else if (memcmp(&root, &block->transaction_root, sizeof(root)) != 0)
-		verify_report(contents->result, "block", block->number, 0, 0,
+		verify_report(contents->sink, "block", block->number, 0, 0,
 					  "holds other transactions than were sealed");
 }
 
@@ -327,9 +323,9 @@ own_xid(void)
 
 /* Check the events that no block holds yet */
 void
-verify_tail(ReturnSetInfo *result, const AuditBlock *last)
+verify_tail(VerifySink *sink, const AuditBlock *last)
 {
-	Contents	contents = {.result = result, .number = -1, .own_xid = own_xid()};
+	Contents	contents = {.sink = sink, .number = -1, .own_xid = own_xid()};
 
 	check_contents(&contents, last ? &last->snapshot : NULL, NULL, last ? last->xid_base : 0);
 }
@@ -361,26 +357,23 @@ read_blocks(int64 number, AuditBlock blocks[2], bool readable[2], bool *retired)
 	return count;
 }
 
-/* Return one row per break of what a block holds */
-Datum
-hub_verify_audit_block(PG_FUNCTION_ARGS)
+/* Check what a block holds; see verify.h */
+void
+verify_block(int64 number, VerifySink *sink)
 {
-	int64		number = PG_GETARG_INT64(0);
 	AuditBlock	blocks[2];
 	bool		readable[2] = {false, true};
 	MerkleHash	leaf;
-	Contents	contents = {.number = number};
+	Contents	contents = {.sink = sink, .number = number};
 	int			count;
 
-	InitMaterializedSRF(fcinfo, 0);
-	contents.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	SPI_connect();
 	count = read_blocks(number, blocks, readable, &contents.retired);
 	if (count > 0 && blocks[0].number == number)
 	{
 		AuditBlock *before = count > 1 ? &blocks[1] : NULL;
 
-		/* verify_audit() says what is wrong with headers; the border may be then, too */
+		/* the log of headers is checked elsewhere; where it breaks the border may be wrong, too */
 		verify_header_leaf(&blocks[0], &leaf);
 		contents.broken = !readable[0] || !readable[1] ||
 			number != (before ? before->number + 1 : 0) ||
@@ -392,5 +385,4 @@ hub_verify_audit_block(PG_FUNCTION_ARGS)
 		compare_roots(&contents, &blocks[0]);
 	}
 	SPI_finish();
-	return (Datum) 0;
 }

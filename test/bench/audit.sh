@@ -85,11 +85,17 @@ measure_seal() {
     for _ in 1 2 3 4; do sql "UPDATE audited SET amount = amount + 1 WHERE id <= $bulk"; done
     elapsed_once postgres 'CALL hub.seal_audit()' | awk -v n=$((4 * bulk)) '{ print n / $1 / 1000 }'
 }
-measure_verify() {
+verify() {
     events=$(sql 'SELECT count(*) FROM hub.audit_event')
-    elapsed_once postgres 'SELECT count(*) FROM hub.verify_audit()' | awk -v n="$events" '{ print n / $1 / 1000 }'
+    PGOPTIONS="-c max_parallel_workers_per_gather=$1" elapsed_once postgres 'SELECT count(*) FROM hub.verify_audit()' |
+        awk -v n="$events" '{ print n / $1 / 1000 }'
 }
-interleave seal verify
+measure_verify() { verify 1; }
+measure_verify_alone() { verify 0; }
+interleave seal verify verify_alone
 title 'audit: the trail itself, million events per second (target 0.9)'
 fact 'sealing' "$(median seal)"
-fact 'verifying' "$(median verify)"
+fact 'verifying, two processes' "$(median verify)"
+fact 'verifying, one process' "$(median verify_alone)"
+title 'audit: verifying with two processes, events per second against one'
+row 'two processes' verify verify_alone

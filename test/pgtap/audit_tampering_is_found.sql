@@ -2,7 +2,7 @@
 -- hub.verify_audit() finds it, and names what was done. It runs here as a member of
 -- hub_compliance. No transaction around this file, since sealing needs commits; each
 -- change is rolled back after it was found.
-SELECT plan(32);
+SELECT plan(40);
 
 CREATE ROLE clara LOGIN;
 SELECT hub.add_member('clara', 'hub_compliance', 'clara', '{DE}', '{1}', '{1}') \g /dev/null
@@ -134,6 +134,17 @@ UPDATE hub.audit_block SET nodes = decode(repeat('00', octet_length(nodes)), 'he
 SELECT is(public.found(), format('header %s , header %s ', :middle, :last), 'changed nodes of the log');
 ROLLBACK;
 
+-- proofs and the next checkpoint are made of the nodes above the leaf
+SELECT max(block_no) AS odd FROM hub.audit_block WHERE block_no % 2 = 1 \gset
+BEGIN;
+UPDATE hub.audit_block SET nodes = set_byte(nodes, octet_length(nodes) - 1, 255 - get_byte(nodes, octet_length(nodes) - 1)) WHERE block_no = :odd;
+SELECT is(public.found(), format('log %s ', :odd), 'a changed node above the leaf');
+ROLLBACK;
+BEGIN;
+UPDATE hub.audit_block SET nodes = substr(nodes, 1, octet_length(nodes) - 32) WHERE block_no = :odd;
+SELECT is(public.found(), format('log %s ', :odd), 'a node that was taken away');
+ROLLBACK;
+
 BEGIN;
 UPDATE hub.audit_block SET checkpoint = replace(checkpoint, E'\n\n', E'0\n\n') WHERE block_no = :middle;
 SELECT is(public.found(), format('log %s ', :middle), 'a changed checkpoint');
@@ -192,6 +203,46 @@ SELECT checkpoint FROM hub.audit_block ORDER BY block_no DESC LIMIT 1 \gset
 BEGIN;
 DELETE FROM hub.audit_block WHERE block_no >= :last;
 SELECT is(string_agg(kind, ' '), 'anchor', 'a log that was rolled back, by a checkpoint that was kept') FROM hub.verify_audit_anchor(:'checkpoint');
+ROLLBACK;
+
+-- rows that the index does not name, and no block therefore holds: whoever reads the table sees them
+CREATE PROCEDURE public.without_index(index regclass, statement text) LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE pg_index SET indisready = false WHERE indexrelid = index;
+	EXECUTE statement;
+	UPDATE pg_index SET indisready = true WHERE indexrelid = index;
+END
+$$;
+BEGIN;
+CALL public.without_index('hub.audit_event_default_order', $$INSERT INTO hub.audit_event SELECT xid, 4, recorded_at, kind, relation, operation, subject, row_key, changed, sealed, details, tag
+	FROM hub.audit_event WHERE details ->> 'n' = '5'$$);
+SELECT is(public.found(), 'event  4', 'an event that is not in the index');
+ROLLBACK;
+BEGIN;
+CALL public.without_index('hub.audit_transaction_pkey', 'INSERT INTO hub.audit_transaction SELECT t.* FROM hub.audit_transaction t ORDER BY xid LIMIT 1');
+SELECT is(public.found(), 'transaction  ', 'a transaction that is not in the index');
+ROLLBACK;
+BEGIN;
+CREATE TEMP TABLE hidden ON COMMIT DROP AS SELECT * FROM hub.audit_event WHERE details ->> 'n' = '5';
+DELETE FROM hub.audit_event WHERE details ->> 'n' = '5';
+CALL public.without_index('hub.audit_event_default_order', 'INSERT INTO hub.audit_event SELECT * FROM hidden');
+SELECT is(public.found(), format('event %s 2, event  2', :middle), 'an event whose entry in the index is gone');
+ROLLBACK;
+BEGIN;
+INSERT INTO hub.audit_event SELECT '18446744073709551615', 1, recorded_at, kind, relation, operation, subject, row_key, changed, sealed, details, tag
+FROM hub.audit_event WHERE details ->> 'n' = '5';
+SELECT is(public.found(), 'event  1', 'an event beyond all blocks');
+ROLLBACK;
+
+-- whoever does the work, the findings are the same
+BEGIN;
+UPDATE hub.audit_event SET details = details || '{"changed": true}' WHERE details ? 'n';
+DELETE FROM hub.audit_transaction WHERE xid = :'xid';
+SET LOCAL max_parallel_workers_per_gather = 0;
+SELECT public.found() AS found_alone \gset
+SET LOCAL max_parallel_workers_per_gather = 3;
+SELECT is(public.found(), :'found_alone', 'parallel workers find what one process finds');
+SELECT cmp_ok(length(:'found_alone'), '>', 100, '... which is much');
 ROLLBACK;
 
 SELECT is(public.found(), '', 'and nothing is wrong after all');

@@ -64,6 +64,18 @@ static Oid	limit_role = InvalidOid;
 static Oid	limit_table = InvalidOid;
 static ExportLimit limit;
 
+/* Who was charged last, and where the count is */
+static struct
+{
+	QuotaEntry *entry;			/* NULL: nobody */
+	uint64		answer;			/* identity_answer() then */
+	Oid			role;
+	int32		member_id;
+	DateADT		day;
+	TimestampTz at;				/* a time of that day */
+	int64		quota;
+}			last_charge;
+
 /* Reveals of a batch, by member and day */
 typedef struct StoredCount
 {
@@ -234,7 +246,40 @@ count_reveal(int32 member_id, DateADT day, int64 quota, const int64 *base, bool 
 		allowed = true;
 	}
 	LWLockRelease(&quota_table->lock);
+	last_charge.entry = allowed ? entry : NULL;
+	last_charge.member_id = member_id;
+	last_charge.day = day;
+	last_charge.quota = quota;
+	last_charge.role = limit_role;
 	return allowed;
+}
+
+/* Count a reveal of the member who was charged last; see export_limit.h */
+bool
+export_limit_charge_again(int32 member_id, TimestampTz at, uint64 answer)
+{
+	QuotaEntry *entry = last_charge.entry;
+	bool		charged = false;
+
+	/* a role is forgotten when its quota may have changed */
+	if (entry == NULL || last_charge.answer != answer || last_charge.member_id != member_id ||
+		last_charge.role != limit_role)
+		return false;
+	if (last_charge.at != at)
+	{
+		if (day_of(at) != last_charge.day)
+			return false;
+		last_charge.at = at;
+	}
+	LWLockAcquire(&quota_table->lock, LW_EXCLUSIVE);
+	if (entry->member_id == member_id && entry->database == MyDatabaseId &&
+		entry->day == last_charge.day && entry->reveals < last_charge.quota)
+	{
+		entry->reveals++;
+		charged = true;
+	}
+	LWLockRelease(&quota_table->lock);
+	return charged;
 }
 
 /* Count a reveal against the day's quota of a member; see export_limit.h */
@@ -248,6 +293,9 @@ export_limit_charge(int32 member_id, TimestampTz at)
 
 	if (identity == NULL || identity->member_id != member_id)
 		return;
+	last_charge.entry = NULL;
+	last_charge.answer = identity_answer();
+	last_charge.at = at;
 	quota = export_limit_of(identity)->reveals_per_day;
 	if (count_reveal(member_id, day, quota, NULL, &known))
 		return;

@@ -26,6 +26,12 @@ extern const ExportLimit *export_limit_of(const Identity *identity);
 /* Count one reveal against the day's quota of a member; an error when it is used up */
 extern void export_limit_charge(int32 member_id, TimestampTz at);
 
+/*
+ * The same for the member who was charged last: false, and nothing is counted, when it
+ * takes more than a look at shared memory. answer is identity_answer().
+ */
+extern bool export_limit_charge_again(int32 member_id, TimestampTz at, uint64 answer);
+
 /* What a batch of records of the audit has revealed, by member and day, for hub.reveal_usage */
 extern void export_limit_note_stored(int32 member_id, TimestampTz at);
 extern void export_limit_flush_stored(void);

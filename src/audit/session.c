@@ -152,8 +152,12 @@ void
 worker_wait_committed(AuditSlot *slot, uint64 position)
 {
 	WorkerWait	wait;
+	Latch	   *latch;
 
 	worker_wait_init(&wait);
+	latch = slot_want(slot, position);
+	if (latch)
+		SetLatch(latch);
 	for (;;)
 	{
 		bool		done;

@@ -22,9 +22,9 @@ typedef struct SlotTable
 static SlotTable *table = NULL;
 static char *rings = NULL;
 
-/* Bytes of one ring */
-static Size
-ring_bytes(void)
+/* Tell how many bytes one ring has */
+Size
+slot_ring_bytes(void)
 {
 	return (Size) settings_reveal_ring_size() * SLOT_ENTRY_BYTES;
 }
@@ -41,14 +41,14 @@ table_bytes(void)
 static Size
 slots_bytes(void)
 {
-	return add_size(table_bytes(), mul_size(ring_bytes(), settings_audit_databases()));
+	return add_size(table_bytes(), mul_size(slot_ring_bytes(), settings_audit_databases()));
 }
 
 /* Tell how much shared memory the audit room needs */
 Size
 audit_shmem_size(void)
 {
-	return add_size(slots_bytes(), witness_shmem_size());
+	return add_size(add_size(slots_bytes(), ring_shmem_size()), witness_shmem_size());
 }
 
 /* Set up the slots, under AddinShmemInitLock; again after a crash, which nothing in them outlives */
@@ -72,6 +72,7 @@ audit_shmem_startup(void)
 		}
 	}
 	LWLockRegisterTranche(table->tranche, "customer_hub_audit");
+	ring_shmem_startup(table->tranche);
 	witness_shmem_startup();
 }
 
@@ -88,6 +89,13 @@ slot_number(int number)
 {
 	Assert(number >= 0 && number < settings_audit_databases());
 	return &table->slots[number];
+}
+
+/* Return the ring of a slot */
+char *
+slot_ring(AuditSlot *slot)
+{
+	return rings + (slot - table->slots) * slot_ring_bytes();
 }
 
 /* Return the lock on the states of all slots */
@@ -173,7 +181,8 @@ slot_assign(AuditSlot *slot, Oid database)
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->database = database;
 	slot->open = false;
-	slot->tail = slot->head;
+	ring_close_lists(slot);
+	slot->tail = slot->wanted = slot->head;
 	slot->seal_done = slot->seal_wanted;
 	slot->last_block = -1;
 	LWLockRelease(&slot->lock);
@@ -215,103 +224,5 @@ slot_release(AuditSlot *slot)
 	slot->holder = 0;
 	slot->pid = 0;
 	slot->latch = NULL;
-	ConditionVariableBroadcast(&slot->changed);
-}
-
-/* Copy into the ring at a position, round its end */
-static void
-ring_write(AuditSlot *slot, uint64 position, const char *data, Size len)
-{
-	char	   *ring = rings + (slot - table->slots) * ring_bytes();
-	Size		offset = position % ring_bytes();
-	Size		first = Min(len, ring_bytes() - offset);
-
-	memcpy(ring + offset, data, first);
-	memcpy(ring, data + first, len - first);
-}
-
-/* Copy out of the ring at a position, round its end */
-static void
-ring_read(AuditSlot *slot, uint64 position, char *data, Size len)
-{
-	char	   *ring = rings + (slot - table->slots) * ring_bytes();
-	Size		offset = position % ring_bytes();
-	Size		first = Min(len, ring_bytes() - offset);
-
-	memcpy(data, ring + offset, first);
-	memcpy(data + first, ring, len - first);
-}
-
-/*
- * Hand a record to the worker of this database. It is in shared memory when
- * this returns SLOT_PUSHED; position tells what slot->tail has to reach for it
- * to be committed.
- */
-SlotPush
-slot_push(AuditSlot *slot, const char *record, Size len, bool even_without_worker,
-		  uint64 *position)
-{
-	SlotPush	result = SLOT_PUSHED;
-	uint32		prefix = (uint32) len;
-	Latch	   *latch = NULL;
-
-	Assert(len + sizeof(prefix) <= SLOT_RECORD_MAX);
-
-	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	if (slot->database != MyDatabaseId || (!slot->open && !even_without_worker))
-		result = SLOT_ABSENT;
-	else if (slot->head - slot->tail + len + sizeof(prefix) > ring_bytes())
-		result = SLOT_FULL;
-	else
-	{
-		ring_write(slot, slot->head, (const char *) &prefix, sizeof(prefix));
-		ring_write(slot, slot->head + sizeof(prefix), record, len);
-		slot->head += sizeof(prefix) + len;
-		*position = slot->head;
-	}
-	if (slot->open)
-		latch = slot->latch;
-	LWLockRelease(&slot->lock);
-	if (latch)
-		SetLatch(latch);
-	return result;
-}
-
-/*
- * Read whole records from the end of the ring, each after its length, without
- * taking them out. tail is where the ring would end without them. Only the
- * worker reads, and nothing between tail and head is ever overwritten.
- */
-void
-slot_peek(AuditSlot *slot, Size max_bytes, StringInfo records, uint64 *tail)
-{
-	uint64		head;
-
-	LWLockAcquire(&slot->lock, LW_SHARED);
-	head = slot->head;
-	*tail = slot->tail;
-	LWLockRelease(&slot->lock);
-
-	while (*tail < head)
-	{
-		uint32		len;
-
-		ring_read(slot, *tail, (char *) &len, sizeof(len));
-		if (records->len > 0 && records->len + sizeof(len) + len > max_bytes)
-			break;
-		enlargeStringInfo(records, sizeof(len) + len);
-		ring_read(slot, *tail, records->data + records->len, sizeof(len) + len);
-		records->len += sizeof(len) + len;
-		*tail += sizeof(len) + len;
-	}
-}
-
-/* Take out of the ring what has been committed, and wake those who wait for room */
-void
-slot_advance(AuditSlot *slot, uint64 tail)
-{
-	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	slot->tail = tail;
-	LWLockRelease(&slot->lock);
 	ConditionVariableBroadcast(&slot->changed);
 }

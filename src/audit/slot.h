@@ -20,8 +20,11 @@
 /* Ring space per entry of customer_hub.reveal_ring_size; a reveal takes less */
 #define SLOT_ENTRY_BYTES 256
 
-/* Longest record; must fit into the smallest ring several times over */
+/* Longest record, with its head; must fit into the smallest ring several times over */
 #define SLOT_RECORD_MAX 4096
+
+/* What a record takes beside its bytes */
+#define SLOT_RECORD_HEAD 16
 
 typedef enum SlotState
 {
@@ -52,6 +55,8 @@ typedef struct AuditSlot
 	uint32		failures;		/* how often a worker left with an error */
 	uint64		head;			/* bytes ever pushed */
 	uint64		tail;			/* bytes ever committed to the trail */
+	uint64		wanted;			/* somebody waits for the tail to come that far */
+	bool		napping;		/* the worker has seen that there is something and lets it gather */
 	uint64		seal_wanted;	/* sealing runs asked for */
 	uint64		seal_done;		/* and finished */
 
@@ -85,8 +90,23 @@ extern AuditSlot *slot_request(Oid database, bool probe);
 extern void slot_assign(AuditSlot *slot, Oid database);
 extern void slot_release(AuditSlot *slot);
 
-extern SlotPush slot_push(AuditSlot *slot, const char *record, Size len, bool even_without_worker,
-						  uint64 *position);
+/* the parts of a slot that the ring needs */
+extern Size slot_ring_bytes(void);
+extern char *slot_ring(AuditSlot *slot);
+
+/*
+ * ring.c. A record may be a list: room bytes are set aside behind it, and what its
+ * backend appends there is in shared memory at once, without the slot's lock and
+ * without waking anybody. The worker ends a list when it takes it out.
+ */
+extern Size ring_shmem_size(void);
+extern void ring_shmem_startup(int tranche);
+extern SlotPush slot_push(AuditSlot *slot, const char *record, Size len, Size room,
+						  bool even_without_worker, uint64 *position);
+extern bool slot_append(const char *data, Size len);
+extern void ring_close_lists(AuditSlot *slot);
+extern Latch *slot_want(AuditSlot *slot, uint64 position);
+extern bool slot_is_filling(AuditSlot *slot);
 extern void slot_peek(AuditSlot *slot, Size max_bytes, StringInfo records, uint64 *tail);
 extern void slot_advance(AuditSlot *slot, uint64 tail);
 

@@ -29,6 +29,13 @@
 /* Records that one transaction takes out of the ring at most */
 #define BATCH_BYTES (256 * 1024)
 
+/*
+ * What came into the ring may wait this long for more to come: then one transaction
+ * takes many reveals, and the worker is not in the reader's way. Not when somebody
+ * waits, or the ring fills.
+ */
+#define GATHER_MS 10
+
 /* An idle worker looks this often whether the extension is still there */
 #define IDLE_CHECK_MS 5000
 
@@ -89,6 +96,7 @@ close_ring(void)
 {
 	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
 	my_slot->open = false;
+	ring_close_lists(my_slot);
 	LWLockRelease(&my_slot->lock);
 }
 
@@ -101,6 +109,8 @@ detach(int code, Datum arg)
 	LWLockReleaseAll();
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->open = false;
+	slot->napping = false;
+	ring_close_lists(slot);
 	if (code != 0)
 		slot->failures++;
 	LWLockRelease(&slot->lock);
@@ -149,6 +159,27 @@ check_extension(void)
 	commit();
 	if (extension_gone)
 		proc_exit(0);
+}
+
+/* Tell whether it is time to take out of the ring what is there; *gather_until is 0 unless it gathers */
+static bool
+drain_is_due(TimestampTz now, TimestampTz *gather_until)
+{
+	bool		due;
+
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	if (my_slot->head == my_slot->tail)
+		*gather_until = 0;
+	else if (*gather_until == 0)
+		*gather_until = TimestampTzPlusMilliseconds(now, GATHER_MS);
+	due = *gather_until != 0 &&
+		(now >= *gather_until || ShutdownRequestPending || my_slot->wanted > my_slot->tail ||
+		 slot_is_filling(my_slot));
+	if (due)
+		*gather_until = 0;
+	my_slot->napping = *gather_until != 0;
+	LWLockRelease(&my_slot->lock);
+	return due;
 }
 
 /* Bring what is in the ring into the trail, one transaction per batch; true while there is more */
@@ -295,6 +326,7 @@ audit_worker_main(Datum arg)
 	TimestampTz next_seal;
 	TimestampTz next_check;
 	TimestampTz next_partitions;
+	TimestampTz gather_until = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, handle_sigterm);
@@ -319,6 +351,7 @@ audit_worker_main(Datum arg)
 		bool		more;
 		bool		asked;
 		bool		look;
+		TimestampTz wake_at;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -338,7 +371,7 @@ audit_worker_main(Datum arg)
 		my_slot->look = false;
 		LWLockRelease(&my_slot->lock);
 
-		more = drain(context);
+		more = drain_is_due(now, &gather_until) && drain(context);
 		if (ShutdownRequestPending)
 		{
 			if (more)
@@ -365,9 +398,11 @@ audit_worker_main(Datum arg)
 			next_partitions = TimestampTzPlusMilliseconds(now, PARTITIONS_MS);
 		}
 
+		wake_at = Min(next_seal, next_check);
+		if (gather_until != 0)
+			wake_at = Min(wake_at, gather_until);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-														 Min(next_seal, next_check)),
+						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_at),
 						 PG_WAIT_EXTENSION);
 	}
 }

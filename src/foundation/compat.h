@@ -32,6 +32,16 @@
 #endif
 
 /*
+ * PG 17 numbers backends by their PGPROC, from 0, where they had an id of their own,
+ * from 1 (upstream 024c521117). Of a backend either is below MaxBackends.
+ */
+#if PG17_GE
+#define compat_backend_number() MyProcNumber
+#else
+#define compat_backend_number() (MyBackendId - 1)
+#endif
+
+/*
  * PG 18 took the parameter execute_once from ExecutorRun and its hook (upstream
  * 3eea7a0c97).
  */

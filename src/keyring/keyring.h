@@ -48,6 +48,12 @@ typedef enum SigningKey
 } SigningKey;
 
 extern void keyring_init(void);
+
+/*
+ * Called, unless NULL, for each mark that was set beside a subject's key (envelope.h)
+ * when the key leaves the cache within a transaction. Must not ask the keyring for any.
+ */
+extern void (*keyring_mark_lost) (const pg_uuid_t *subject, uint64 mark);
 extern Size keyring_shmem_size(void);
 extern void keyring_shmem_startup(void);
 

@@ -77,15 +77,32 @@ static int	looked_up = 0;
 static bool made_keys = false;
 static bool destroyed_keys = false;
 
+void		(*keyring_mark_lost) (const pg_uuid_t *subject, uint64 mark) = NULL;
+
 PG_FUNCTION_INFO_V1(hub_destroy_subject_key);
 PG_FUNCTION_INFO_V1(hub_subject_state);
+
+/* Hand over what was remembered beside the keys */
+static void
+hand_over_marks(void)
+{
+	for (uint32 i = 0; i < cache_entries; i++)
+	{
+		if (cache[i].used && cache[i].mark != 0)
+			keyring_mark_lost(&cache[i].subject, cache[i].mark);
+	}
+}
 
 /* Drop every cached key */
 static void
 cache_wipe(void)
 {
 	if (cache != NULL && cache_pid == MyProcPid)
+	{
+		if (keyring_mark_lost != NULL && IsTransactionState())
+			hand_over_marks();
 		sodium_memzero(cache, sizeof(CachedKey) * cache_entries);
+	}
 	cache_used = 0;
 	read_ahead_forget();
 }
@@ -205,11 +222,13 @@ static void
 fill_entry(CachedKey *entry, const pg_uuid_t *subject, SubjectState state)
 {
 	if (!entry->used)
+	{
 		cache_used++;
+		entry->mark = 0;
+	}
 	entry->subject = *subject;
 	entry->used = true;
 	entry->state = (uint8) state;
-	entry->mark = 0;
 }
 
 /* Has this statement looked up several keys already? Then it reads a table of many people */

@@ -13,8 +13,8 @@
 /*
  * Key of a subject in locked memory, valid until the next keyring call; NULL
  * unless the subject is alive. state and mark may be NULL. mark is a word beside
- * the key for whoever has something to remember of the subject: 0 at first, and
- * again whenever the cache lets go of the key.
+ * the key for whoever has something to remember of the subject: 0 at first. When the
+ * cache lets go of the key within a transaction, keyring_mark_lost gets it.
  */
 extern const uint8 *subject_key_find(const pg_uuid_t *subject, SubjectState *state,
 									 uint64 **mark);

@@ -248,6 +248,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION hub.binding_statement(regclass) IS 'Step of hub.govern(): the UPDATE that binds encrypted values to their data subjects; engine only';
 
+CREATE FUNCTION hub.change_as_owner(relation pg_catalog.regclass, statement pg_catalog.text, places pg_catalog.tid[])
+	RETURNS pg_catalog.int8
+	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_change_as_owner';
+COMMENT ON FUNCTION hub.change_as_owner(regclass, text, tid[]) IS 'Runs a statement that changes the rows at places $1 of a relation, as its owner, whose triggers fire then; returns how many rows; engine only';
+
 -- Step 3: row security, the other triggers and the audit, on the relation and its
 -- partitions. Also run for a table that has become a partition.
 CREATE FUNCTION hub.govern_rows(target pg_catalog.regclass) RETURNS pg_catalog.void

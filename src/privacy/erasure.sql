@@ -311,6 +311,7 @@ AS $$
 DECLARE
 	predicate text := hub.uncleared_predicate(clear_batch.relation, clear_batch.action, clear_batch.columns);
 	leaf regclass;
+	places tid[];
 	cleared bigint;
 BEGIN
 	IF predicate IS NULL THEN
@@ -322,12 +323,12 @@ BEGIN
 		UNION ALL
 		SELECT clear_batch.relation WHERE NOT EXISTS (SELECT FROM pg_partition_tree(clear_batch.relation))
 	LOOP
-		EXECUTE format(
-			CASE WHEN clear_batch.action = 'delete' THEN 'DELETE FROM ONLY %1$s t' ELSE 'UPDATE ONLY %1$s t SET %3$s' END ||
-			' WHERE t.ctid = ANY (ARRAY(SELECT t.ctid FROM ONLY %1$s t WHERE %2$s LIMIT $2))',
-			leaf, predicate, hub.clearing_list(clear_batch.relation, clear_batch.columns))
-		USING clear_batch.subjects, clear_batch.batch_size;
-		GET DIAGNOSTICS cleared = ROW_COUNT;
+		EXECUTE format('SELECT array_agg(p.ctid) FROM (SELECT t.ctid FROM ONLY %s t WHERE %s LIMIT $2 FOR UPDATE) p', leaf, predicate)
+		INTO places USING clear_batch.subjects, clear_batch.batch_size;
+		-- its triggers are its owner's
+		cleared := hub.change_as_owner(leaf, format(
+			CASE WHEN clear_batch.action = 'delete' THEN 'DELETE FROM ONLY %s t' ELSE 'UPDATE ONLY %s t SET %s' END || ' WHERE t.ctid = ANY ($1)',
+			leaf, hub.clearing_list(clear_batch.relation, clear_batch.columns)), places);
 		IF cleared > 0 THEN
 			RETURN cleared;
 		END IF;
@@ -426,8 +427,6 @@ BEGIN
 					failed_with := 'CH502';
 				END IF;
 			END IF;
-			-- deferred constraints too must fail here, where the item can be marked
-			SET CONSTRAINTS ALL IMMEDIATE;
 		END IF;
 	EXCEPTION WHEN OTHERS THEN
 		failed_with := SQLSTATE;

@@ -240,6 +240,11 @@ BEGIN
 		(SELECT string_agg(format(CASE
 				WHEN t.typnamespace = 'hub'::regnamespace AND t.typname = 'encrypted_jsonb' THEN 'hub.open_for_subject(t.%1$I)::jsonb AS %1$I'
 				WHEN t.typnamespace = 'hub'::regnamespace AND t.typname ~ '^encrypted_' THEN 'hub.open_for_subject(t.%1$I) AS %1$I'
+				-- to_jsonb() would call a user's cast to json, of a type inside of it too
+				WHEN t.typnamespace NOT IN ('pg_catalog'::regnamespace, 'hub'::regnamespace)
+					AND EXISTS (SELECT FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc JOIN pg_roles o ON o.oid = p.proowner
+						WHERE c.casttarget = 'json'::regtype AND NOT o.rolsuper)
+					THEN 'format(''%%s'', t.%1$I) AS %1$I'
 				ELSE 't.%1$I' END, a.attname), ', ' ORDER BY a.attnum)
 		 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 		 WHERE a.attrelid = subject_rows.relation AND a.attnum > 0 AND NOT a.attisdropped

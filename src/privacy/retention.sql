@@ -234,6 +234,7 @@ DECLARE
 	target hub.retention_target;
 	progress hub.retention_progress;
 	batch_end timestamptz;
+	part record;
 	cleared bigint := 0;
 	held bigint := 0;
 BEGIN
@@ -277,13 +278,16 @@ BEGIN
 			EXECUTE format('SELECT count(*) FROM %s t WHERE %s AND t.%I <= $3 AND %s',
 						   target.relation, target.due, target.clock, target.held)
 			INTO held USING progress.cutoff, progress.position, batch_end;
-			EXECUTE format(CASE target.action WHEN 'delete' THEN 'DELETE FROM %1$s t' ELSE 'UPDATE %1$s t SET %5$s' END
-						   || ' WHERE %2$s AND t.%3$I <= $3 AND NOT %4$s',
-						   target.relation, target.due, target.clock, target.held,
-						   hub.clearing_list(target.relation, target.columns))
-			USING progress.cutoff, progress.position, batch_end;
-			GET DIAGNOSTICS cleared = ROW_COUNT;
-			SET CONSTRAINTS ALL IMMEDIATE;
+			FOR part IN EXECUTE format('SELECT p.leaf, array_agg(p.place) AS places FROM (
+					SELECT t.tableoid::regclass AS leaf, t.ctid AS place FROM %s t WHERE %s AND t.%I <= $3 AND NOT %s FOR UPDATE OF t) p GROUP BY p.leaf',
+					target.relation, target.due, target.clock, target.held)
+				USING progress.cutoff, progress.position, batch_end
+			LOOP
+				-- its triggers are its owner's
+				cleared := cleared + hub.change_as_owner(part.leaf, format(
+					CASE target.action WHEN 'delete' THEN 'DELETE FROM ONLY %s t' ELSE 'UPDATE ONLY %s t SET %s' END || ' WHERE t.ctid = ANY ($1)',
+					part.leaf, hub.clearing_list(target.relation, target.columns)), part.places);
+			END LOOP;
 		END IF;
 		UPDATE hub.retention_progress p
 		SET "position" = coalesce(batch_end, p.position), cleared_rows = p.cleared_rows + cleared,

@@ -11,6 +11,9 @@
 /* The sealing trigger: last in the order of names, so that nothing changes a value after it */
 #define GOVERN_SEAL_TRIGGER "zz_hub_seal"
 
+/* The trigger of the audit room, which hub.install_audit() makes */
+#define GOVERN_AUDIT_TRIGGER "hub_audit"
+
 /* for entry points of this room: who may call, and as whom the work is done */
 extern Oid	govern_relation_argument(FunctionCallInfo fcinfo, int number);
 extern void govern_require_owner(Oid relid);

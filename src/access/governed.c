@@ -14,7 +14,9 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -24,6 +26,7 @@
 #include "utils/rel.h"
 
 #include "access/column_rewrite.h"
+#include "access/govern.h"
 #include "access/governed.h"
 #include "foundation/catalog.h"
 #include "foundation/errors.h"
@@ -266,6 +269,39 @@ read_columns(GovernedRelation *governed, Relation relation, MemoryContext contex
 	table_close(table, AccessShareLock);
 }
 
+/*
+ * Tell whether an UPDATE has to go through the sealing trigger: not when nothing
+ * is to be sealed, no other trigger is to run before the row is changed, and the
+ * audit's trigger is there, which looks at the rest.
+ */
+static bool
+update_seals(const GovernedRelation *governed, Relation relation)
+{
+	TriggerDesc *triggers = relation->trigdesc;
+	bool		audited = false;
+
+	for (int i = 0; i < governed->natts; i++)
+	{
+		if (governed->columns[i].encrypted || governed->columns[i].nested || governed->columns[i].copy)
+			return true;
+	}
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE,
+								 TRIGGER_TYPE_UPDATE) &&
+			strcmp(trigger->tgname, GOVERN_SEAL_TRIGGER) != 0)
+			return true;
+		if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_AFTER,
+								 TRIGGER_TYPE_UPDATE) &&
+			strcmp(trigger->tgname, GOVERN_AUDIT_TRIGGER) == 0 &&
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS)
+			audited = true;
+	}
+	return !audited;
+}
+
 /* Read what is known of a relation; NULL when it is not governed */
 static GovernedRelation *
 read_relation(Oid relid, MemoryContext *context)
@@ -305,6 +341,7 @@ read_relation(Oid relid, MemoryContext *context)
 										 ALLOCSET_SMALL_SIZES);
 		found.subject_type = TupleDescAttr(RelationGetDescr(relation), found.subject - 1)->atttypid;
 		read_columns(&found, relation, *context);
+		found.update_seals = update_seals(&found, relation);
 		governed = MemoryContextAlloc(*context, sizeof(GovernedRelation));
 		*governed = found;
 	}

@@ -30,6 +30,7 @@ typedef struct GovernedRelation
 	AttrNumber	team;
 	AttrNumber	owner;
 	int			natts;
+	bool		update_seals;	/* an UPDATE has to go through the sealing trigger */
 	GovernedColumn *columns;	/* indexed by attnum - 1 */
 } GovernedRelation;
 

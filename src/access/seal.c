@@ -8,6 +8,7 @@
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -22,14 +23,11 @@
 
 PG_FUNCTION_INFO_V1(hub_seal_row);
 
-/* Return the data subject of a row; raises CH302 when it has none */
-void
-seal_row_subject(const GovernedRelation *governed, Relation relation, HeapTuple tuple,
-				 pg_uuid_t *subject)
+/* Take the data subject of a row from its column; raises CH302 when it has none */
+static void
+require_subject(const GovernedRelation *governed, Relation relation, Datum value, bool isnull,
+				pg_uuid_t *subject)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, governed->subject, RelationGetDescr(relation), &isnull);
-
 	if (!governed_row_subject(governed, value, isnull, subject))
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_SUBJECT_COLUMN),
@@ -40,18 +38,64 @@ seal_row_subject(const GovernedRelation *governed, Relation relation, HeapTuple 
 											   governed->subject - 1)->attname))));
 }
 
-/* Let the policies know of a subdivision that occurs for the first time */
-static void
-note_region(const GovernedRelation *governed, Relation relation, HeapTuple tuple)
+/* Return the data subject of a row; raises CH302 when it has none */
+void
+seal_row_subject(const GovernedRelation *governed, Relation relation, HeapTuple tuple,
+				 pg_uuid_t *subject)
 {
 	bool		isnull;
-	Datum		value;
+	Datum		value = heap_getattr(tuple, governed->subject, RelationGetDescr(relation), &isnull);
 
-	if (governed->region == 0)
-		return;
-	value = heap_getattr(tuple, governed->region, RelationGetDescr(relation), &isnull);
+	require_subject(governed, relation, value, isnull, subject);
+}
+
+/* Let the policies know of a subdivision that occurs for the first time */
+static void
+note_region(Datum value, bool isnull)
+{
 	if (!isnull && !region_is_country(DatumGetRegion(value)))
 		region_note_use(DatumGetRegion(value));
+}
+
+/*
+ * Leave the sealing trigger out where it has nothing to seal: a BEFORE trigger
+ * has each row locked before it is changed, which is written to the WAL. The
+ * triggers of a running statement are its own copy, made when it started.
+ */
+void
+seal_leave_out(QueryDesc *query_desc)
+{
+	ModifyTableState *state;
+
+	if (query_desc->planstate == NULL || !IsA(query_desc->planstate, ModifyTableState))
+		return;
+	state = castNode(ModifyTableState, query_desc->planstate);
+	for (int i = 0; i < state->mt_nrels; i++)
+	{
+		ResultRelInfo *target = &state->resultRelInfo[i];
+		const GovernedRelation *governed;
+
+		if (target->ri_TrigDesc == NULL || !target->ri_TrigDesc->trig_update_before_row)
+			continue;
+		governed = governed_lookup(RelationGetRelid(target->ri_RelationDesc));
+		if (governed != NULL && !governed->update_seals)
+			target->ri_TrigDesc->trig_update_before_row = false;
+	}
+}
+
+/* Look at a row that was written without the sealing trigger; see seal.h */
+void
+seal_check_row(const GovernedRelation *governed, Relation relation, TupleTableSlot *row)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, governed->subject, &isnull);
+	pg_uuid_t	subject;
+
+	require_subject(governed, relation, value, isnull, &subject);
+	if (governed->region == 0)
+		return;
+	value = slot_getattr(row, governed->region, &isnull);
+	note_region(value, isnull);
 }
 
 /* Bind every encrypted value of a row to the row's data subject and the column's class */
@@ -100,7 +144,13 @@ hub_seal_row(PG_FUNCTION_ARGS)
 	governed_columns = palloc(column_count * sizeof(GovernedColumn));
 	memcpy(governed_columns, governed->columns, column_count * sizeof(GovernedColumn));
 	seal_row_subject(governed, relation, new_tuple, &subject);
-	note_region(governed, relation, new_tuple);
+	if (governed->region > 0)
+	{
+		bool		isnull;
+		Datum		region = heap_getattr(new_tuple, governed->region, RelationGetDescr(relation), &isnull);
+
+		note_region(region, isnull);
+	}
 	if (old_tuple == NULL && keyring_subject_is_erased(&subject))
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_SUBJECT_ERASED),

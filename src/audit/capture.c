@@ -36,6 +36,7 @@
 #include "utils/numeric.h"
 #include "utils/rel.h"
 
+#include "access/seal.h"
 #include "audit/capture.h"
 #include "audit/event.h"
 #include "audit/row_plan.h"
@@ -538,7 +539,10 @@ hub_audit_row(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_CH_NOT_GOVERNED),
 				 errmsg("relation \"%s\" is not governed, so its changes cannot be recorded",
 						RelationGetRelationName(relation)),
-				 errhint("Call hub.govern for it, or hub.remove_audit to take the audit trigger off.")));
+				 errhint("Call hub.govern() on it, or drop trigger \"%s\".",
+						 ((TriggerData *) fcinfo->context)->tg_trigger->tgname)));
+	if (old_row != NULL && new_row != NULL && !plan->governed->update_seals)
+		seal_check_row(plan->governed, relation, new_row);
 	record_row(plan, AUDIT_ROW, old_row, new_row);
 	return PointerGetDatum(NULL);
 }

@@ -24,6 +24,7 @@
 #include "access/redact.h"
 #include "access/region_use.h"
 #include "access/role_rights.h"
+#include "access/seal.h"
 #include "access/unsealed_write.h"
 #include "access/side_effects.h"
 #include "audit/audit.h"
@@ -115,6 +116,7 @@ hub_executor_start(QueryDesc *query_desc, int eflags)
 		next_executor_start_hook(query_desc, eflags);
 	else
 		standard_ExecutorStart(query_desc, eflags);
+	seal_leave_out(query_desc);
 }
 
 /* Are the rows of this run sent to the client, and is reading all that it does? */

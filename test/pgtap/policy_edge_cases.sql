@@ -1,5 +1,5 @@
 -- Row policies where values are missing, tables are partitioned, views stand between, and joins and encrypted look-ups are planned.
-SELECT plan(39);
+SELECT plan(44);
 CREATE ROLE anna LOGIN;
 CREATE ROLE sol LOGIN;
 CREATE ROLE mara LOGIN;
@@ -130,4 +130,21 @@ SELECT is((SELECT count(*)::int FROM person WHERE email = 'somebody2001@example.
 SELECT alike(plan_of($$SELECT p.id FROM person p JOIN (VALUES ('somebody4@example.com'), ('somebody5@example.com')) l (e) ON p.email = l.e$$), '%person_email%', 'also by a join');
 SELECT is((SELECT count(*)::int FROM person p JOIN (VALUES ('somebody4@example.com'), ('somebody5@example.com')) l (e) ON p.email = l.e), 1, 'which finds the one');
 RESET SESSION AUTHORIZATION;
+-- an UPDATE passes the sealing trigger by where there is nothing to seal, and only there
+CREATE TABLE stock (id int PRIMARY KEY, customer_id uuid, region hub.region, amount int);
+SELECT hub.govern('stock', 'customer_id', 'region') \g /dev/null
+INSERT INTO stock VALUES (1, gen_random_uuid(), 'DE', 1);
+SELECT throws_ok('UPDATE stock SET customer_id = NULL', 'CH302', NULL, 'a row without a data subject is refused, sealed or not');
+SELECT throws_ok($$INSERT INTO stock VALUES (1, gen_random_uuid(), 'DE', 1) ON CONFLICT (id) DO UPDATE SET customer_id = NULL$$, 'CH302', NULL, 'on conflict too');
+UPDATE stock SET region = 'DE-SH';
+SELECT is((SELECT count(*) FROM hub.region_in_use WHERE region = 'DE-SH'), 1::bigint, 'a subdivision that an UPDATE brings is known to the policies');
+CREATE FUNCTION double_amount() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.amount := 2 * NEW.amount; RETURN NEW; END$$;
+CREATE TRIGGER double_amount BEFORE UPDATE ON stock FOR EACH ROW EXECUTE FUNCTION double_amount();
+UPDATE stock SET amount = 4;
+SELECT is((SELECT amount FROM stock), 8, 'other triggers fire as before');
+DROP TRIGGER double_amount ON stock;
+ALTER TABLE stock ADD COLUMN email hub.encrypted_email('contact');
+UPDATE stock SET email = 'ada@example.com';
+SELECT ok(NOT hub.is_unbound(email), 'an encrypted column that is added is sealed by UPDATE at once') FROM stock;
+
 SELECT * FROM finish();

@@ -44,6 +44,14 @@ typedef struct CompletedNodes
 	MerkleHash	hashes[MERKLE_LEVELS];
 } CompletedNodes;
 
+/* Rows of transactions as they were read, for the witness: as many as it can have noted */
+typedef struct ReadRows
+{
+	int			count;
+	int			size;
+	WitnessRow *rows;
+} ReadRows;
+
 static SPIPlanPtr insert_plan = NULL;
 
 /* The block of this transaction, to be made the witness once it is committed */
@@ -93,10 +101,30 @@ hash_events(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 x
 	scan_end(scan);
 }
 
+/* Keep what the witness needs of a row */
+static void
+keep_row(ReadRows *read, const TransactionRow *row)
+{
+	WitnessRow *kept;
+
+	if (read->count >= WITNESS_ENTRIES || row->digest == NULL ||
+		VARSIZE_ANY_EXHDR(row->digest) != EVENT_TAG_BYTES)
+		return;
+	if (read->count >= read->size)
+	{
+		read->size = read->size == 0 ? 256 : read->size * 2;
+		read->rows = read->rows == NULL ? palloc(read->size * sizeof(WitnessRow))
+			: repalloc(read->rows, read->size * sizeof(WitnessRow));
+	}
+	kept = &read->rows[read->count++];
+	kept->xid = row->xid;
+	memcpy(kept->digest, VARDATA_ANY(row->digest), WITNESS_DIGEST_BYTES);
+}
+
 /* Make the tree over the transaction rows of a block */
 static void
 hash_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base,
-				  Leaves *leaves)
+				  Leaves *leaves, ReadRows *read)
 {
 	TrailScan  *scan = scan_transactions(before, snapshot, xid_base);
 	TransactionRow row;
@@ -110,6 +138,7 @@ hash_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot, ui
 		if (!scan_next_transaction(scan, &row, &bytes))
 			break;
 		add_leaf(leaves, &bytes, row.xid);
+		keep_row(read, &row);
 	}
 	scan_end(scan);
 }
@@ -191,7 +220,8 @@ write_block(AuditBlock *block)
  * block is made, except to close an origin.
  */
 static bool
-seal_block(const AuditBlock *last, int32 origin, uint64 xid_base, char *snapshot_text, bool closing)
+seal_block(const AuditBlock *last, int32 origin, uint64 xid_base, char *snapshot_text, bool closing,
+		   ReadRows *read)
 {
 	const BlockSnapshot *before = last && last->xid_base == xid_base ? &last->snapshot : NULL;
 	AuditBlock	block;
@@ -208,7 +238,7 @@ seal_block(const AuditBlock *last, int32 origin, uint64 xid_base, char *snapshot
 	hash_events(before, &block.snapshot, xid_base, &events);
 	if (events.range.size == 0 && !closing)
 		return false;
-	hash_transactions(before, &block.snapshot, xid_base, &transactions);
+	hash_transactions(before, &block.snapshot, xid_base, &transactions, read);
 
 	block.number = last ? last->number + 1 : 0;
 	block.origin = origin;
@@ -281,6 +311,7 @@ seal_run(void)
 		bool		has_last;
 		uint64		base;
 		int32		origin;
+		ReadRows	read = {0};
 
 		PushActiveSnapshot(GetTransactionSnapshot());
 		SPI_connect();
@@ -292,13 +323,14 @@ seal_run(void)
 			/* everything of an origin that is over, whatever it left unsealed */
 			seal_block(has_last ? &last : NULL, origin, base,
 					   psprintf(UINT64_FORMAT ":" UINT64_FORMAT ":",
-								BLOCK_CLOSED_XMAX, BLOCK_CLOSED_XMAX), true);
+								BLOCK_CLOSED_XMAX, BLOCK_CLOSED_XMAX), true, &read);
 			result = SEAL_AGAIN;
 		}
 		else
 		{
-			witness_check(catalog_relation("audit_transaction"), base, true, log_missing, NULL);
-			seal_block(has_last ? &last : NULL, origin, base, current_snapshot(), false);
+			seal_block(has_last ? &last : NULL, origin, base, current_snapshot(), false, &read);
+			witness_check(catalog_relation("audit_transaction"), base, read.rows, read.count, true,
+						  log_missing, NULL);
 		}
 		SPI_finish();
 		PopActiveSnapshot();

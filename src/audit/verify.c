@@ -172,7 +172,7 @@ verify_end(LogCheck *check, const char *anchored)
 
 	verify_tail(check->sink, check->has_last ? &check->last : NULL);
 	if (event_origin_is_current(NULL))
-		witness_check(catalog_relation("audit_transaction"), event_xid_base(), false,
+		witness_check(catalog_relation("audit_transaction"), event_xid_base(), NULL, 0, false,
 					  report_missing, check->sink);
 	check_retirements(check->sink);
 	if (check->witness_block >= (int64) size)

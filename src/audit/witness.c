@@ -16,10 +16,6 @@
 #include "audit/slot.h"
 #include "audit/witness.h"
 
-/* Transactions of all databases that can wait for their blocks; more are not witnessed */
-#define WITNESS_ENTRIES 16384
-#define WITNESS_DIGEST_BYTES 8
-
 typedef struct WitnessEntry
 {
 	Oid			database;
@@ -150,9 +146,20 @@ row_is_there(uint64 xid, uint64 xid_base, const uint8 *digest)
 	return there;
 }
 
+/* Is the row of a transaction among those that were read, as it was written? */
+static bool
+row_was_read(uint64 xid, const uint8 *digest, const WitnessRow *rows, int row_count)
+{
+	/* their first member is what is compared */
+	const WitnessRow *row = bsearch(&xid, rows, row_count, sizeof(WitnessRow), compare_xids);
+
+	return row != NULL && memcmp(row->digest, digest, WITNESS_DIGEST_BYTES) == 0;
+}
+
 /* Look for all that were noted; see witness.h */
 void
-witness_check(Oid relation, uint64 xid_base, bool forget, WitnessSink sink, void *arg)
+witness_check(Oid relation, uint64 xid_base, const WitnessRow *rows, int row_count,
+			  bool forget, WitnessSink sink, void *arg)
 {
 	WitnessEntry *entries;
 	int			count = copy_entries(relation, &entries);
@@ -166,7 +173,9 @@ witness_check(Oid relation, uint64 xid_base, bool forget, WitnessSink sink, void
 		CHECK_FOR_INTERRUPTS();
 		if (XidInMVCCSnapshot(xid, GetActiveSnapshot()))
 			continue;
-		if (!TransactionIdDidCommit(xid) ||
+		if ((row_count > 0 &&
+			 row_was_read(xid_base + entries[i].xid, entries[i].digest, rows, row_count)) ||
+			!TransactionIdDidCommit(xid) ||
 			row_is_there(entries[i].xid, xid_base, entries[i].digest))
 			settled[settled_count++] = entries[i].xid;
 		else

@@ -8,6 +8,17 @@
 
 #include "postgres.h"
 
+/* Transactions of all databases that can wait for their blocks; more are not witnessed */
+#define WITNESS_ENTRIES 16384
+#define WITNESS_DIGEST_BYTES 8
+
+/* A row of hub.audit_transaction that has just been read; xid is with base */
+typedef struct WitnessRow
+{
+	uint64		xid;
+	uint8		digest[WITNESS_DIGEST_BYTES];
+} WitnessRow;
+
 /* Told of each transaction that was committed and whose row is not there; xid is without base */
 typedef void (*WitnessSink) (uint64 xid, void *arg);
 
@@ -19,8 +30,10 @@ extern void witness_note(Oid relation, uint64 xid, const uint8 *digest);
 
 /*
  * Look for all that were noted in this database and that the active snapshot
- * sees. With forget, those that are there are known by their block from now on.
+ * sees: among rows, in order of xid, that the caller has read, else in the table.
+ * With forget, those that are there are known by their block from now on.
  */
-extern void witness_check(Oid relation, uint64 xid_base, bool forget, WitnessSink sink, void *arg);
+extern void witness_check(Oid relation, uint64 xid_base, const WitnessRow *rows, int row_count,
+						  bool forget, WitnessSink sink, void *arg);
 
 #endif							/* CUSTOMER_HUB_WITNESS_H */

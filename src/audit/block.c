@@ -308,11 +308,6 @@ block_encode_transaction(const Datum *values, const bool *nulls, StringInfo buf,
 				narrow = pg_hton32(DatumGetUInt32(value));
 				append_field(buf, column, &narrow, sizeof(narrow));
 				break;
-			case TRANSACTION_ROLE:
-			case TRANSACTION_LOGIN:
-				append_field(buf, column, NameStr(*DatumGetName(value)),
-							 strlen(NameStr(*DatumGetName(value))));
-				break;
 			case TRANSACTION_CLIENT:
 				bytes = DatumGetTextPP(DirectFunctionCall1(network_show, value));
 				append_field(buf, column, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));

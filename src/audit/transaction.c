@@ -385,8 +385,6 @@ write_transaction(void)
 	TupleTableSlot *slot;
 	Datum		values[TRANSACTION_COLUMNS];
 	bool		nulls[TRANSACTION_COLUMNS] = {false};
-	NameData	role;
-	NameData	login;
 	bytea	   *token;
 	bytea	   *digest;
 
@@ -398,11 +396,8 @@ write_transaction(void)
 	values[TRANSACTION_STARTED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[TRANSACTION_MEMBER] = Int32GetDatum(actor->member_id);
 	nulls[TRANSACTION_MEMBER] = actor->member_id == 0;
-	namestrcpy(&role, actor->role);
-	values[TRANSACTION_ROLE] = NameGetDatum(&role);
-	nulls[TRANSACTION_ROLE] = actor->role[0] == '\0';
-	namestrcpy(&login, actor->login);
-	values[TRANSACTION_LOGIN] = NameGetDatum(&login);
+	values[TRANSACTION_ROLE] = text_or_null(actor->role, &nulls[TRANSACTION_ROLE]);
+	values[TRANSACTION_LOGIN] = CStringGetTextDatum(actor->login);
 	values[TRANSACTION_PURPOSE] = text_or_null(actor->purpose, &nulls[TRANSACTION_PURPOSE]);
 	values[TRANSACTION_CLIENT] = client_address();
 	nulls[TRANSACTION_CLIENT] = values[TRANSACTION_CLIENT] == (Datum) 0;

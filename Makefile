@@ -56,6 +56,7 @@ ROOM_SQL = \
 	src/audit/reveal.sql \
 	src/audit/seal.sql \
 	src/audit/retire.sql \
+	src/audit/verify.sql \
 	src/audit/compliance.sql \
 	src/privacy/subject_graph.sql \
 	src/privacy/legal_hold.sql \

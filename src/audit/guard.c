@@ -46,7 +46,7 @@
 
 static const char *const trail_tables[] = {
 	"audit_event", "audit_transaction", "audit_origin", "audit_block", "audit_log",
-	"audit_retirement", "audit_retired_block", "audit_retired_event"
+	"audit_retirement", "audit_retired_block", "audit_retired_event", "audit_verification_break"
 };
 
 /* Is a COPY FROM into a table of schema hub at work? */

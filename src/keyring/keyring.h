@@ -35,10 +35,11 @@ typedef enum ServiceKey
 	SERVICE_KEY_SUPPRESSION,	/* hashes addresses of erased persons */
 	SERVICE_KEY_TRANSIT,		/* marks values sealed by this very backend */
 	SERVICE_KEY_EVENT,			/* hashes message ids and contents of channel events */
-	SERVICE_KEY_WORD			/* tokens of words, for classes that are searched by word */
+	SERVICE_KEY_WORD,			/* tokens of words, for classes that are searched by word */
+	SERVICE_KEY_VERIFICATION	/* authenticates how far a verification of the audit has come */
 } ServiceKey;
 
-#define SERVICE_KEY_LAST SERVICE_KEY_WORD
+#define SERVICE_KEY_LAST SERVICE_KEY_VERIFICATION
 
 /* Ed25519 signing keys, one per kind of statement */
 typedef enum SigningKey

@@ -63,6 +63,7 @@ static const Purpose purposes[] = {
 	{"checkpoint", ROOT_USE_SIGNING + SIGNING_KEY_CHECKPOINT},
 	{"receipt", ROOT_USE_SIGNING + SIGNING_KEY_RECEIPT},
 	{"word", ROOT_USE_SERVICE + SERVICE_KEY_WORD},
+	{"verification", ROOT_USE_SERVICE + SERVICE_KEY_VERIFICATION},
 };
 
 /* Keys of this backend, in locked memory; found when first used */

@@ -32,6 +32,9 @@ static bool cache_valid = false;
 static RelcacheCallbackFunction watchers[MAX_RELATION_WATCHERS];
 static int	watcher_count = 0;
 
+/* Copies of catalogs that are watched */
+static CatalogCopy *copies = NULL;
+
 PG_FUNCTION_INFO_V1(hub_catalog_changed);
 
 /* Forget what is cached when a schema comes or goes */
@@ -47,6 +50,14 @@ relation_changed(Datum arg, Oid relid)
 {
 	for (int i = 0; i < watcher_count; i++)
 		watchers[i] (arg, relid);
+	for (CatalogCopy *copy = copies; copy != NULL; copy = copy->next)
+	{
+		if (!OidIsValid(relid) || !OidIsValid(copy->relid) || relid == copy->relid)
+		{
+			copy->valid = false;
+			copy->changed = true;
+		}
+	}
 }
 
 /* Watch pg_namespace and relations; called once from _PG_init, before the rooms' own */
@@ -64,6 +75,14 @@ catalog_watch_relations(RelcacheCallbackFunction watcher)
 	if (watcher_count >= MAX_RELATION_WATCHERS)
 		elog(FATAL, "out of customer_hub relation watchers");
 	watchers[watcher_count++] = watcher;
+}
+
+/* Have a copy of a catalog forgotten when that changes; called once from _PG_init */
+void
+catalog_copy_watch(CatalogCopy *copy)
+{
+	copy->next = copies;
+	copies = copy;
 }
 
 static void
@@ -149,6 +168,33 @@ catalog_row(const char *relation_name, const char *index_name, AttrNumber attnum
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
 	return tuple;
+}
+
+/*
+ * Read all rows of a catalog into its copy; false outside a transaction.
+ *
+ * Where the extension is absent there are no rows, until any relation comes.
+ */
+bool
+catalog_copy_read(CatalogCopy *copy, CatalogRowReader read_row, void *state)
+{
+	if (!IsTransactionState())
+		return false;
+	copy->relid = catalog_relation_if_exists(copy->relation_name);
+	copy->changed = false;
+	if (OidIsValid(copy->relid))
+	{
+		Relation	relation = table_open(copy->relid, AccessShareLock);
+		SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+		HeapTuple	tuple;
+
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+			read_row(tuple, RelationGetDescr(relation), state);
+		systable_endscan(scan);
+		table_close(relation, AccessShareLock);
+	}
+	copy->valid = !copy->changed;
+	return true;
 }
 
 /* Trigger: tell every backend, at commit, to forget what it cached of this catalog */

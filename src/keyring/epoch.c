@@ -6,17 +6,13 @@
 #include <sodium.h>
 
 #include "foundation/compat.h"
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
 
 #include "foundation/catalog.h"
 #include "foundation/engine.h"
@@ -40,11 +36,17 @@ typedef struct KeyringShared
 static KeyringShared *shared = NULL;
 
 /* What this backend knows of hub.key_epoch */
-static bool known = false;
+static CatalogCopy epochs = {.relation_name = "key_epoch"};
 static int	current_epoch = 0;
 static int	first_epoch = 0;
 static bool any_registered = false;
-static Oid	key_epoch_relid = InvalidOid;
+
+/* What reading hub.key_epoch finds; 0 for none */
+typedef struct EpochRange
+{
+	int			highest;		/* that is not retired */
+	int			lowest;
+} EpochRange;
 
 PG_FUNCTION_INFO_V1(hub_open_keyring);
 PG_FUNCTION_INFO_V1(hub_keyring_epochs);
@@ -128,53 +130,42 @@ check_fingerprint(int epoch, const bytea *registered)
 						 epoch)));
 }
 
+/* Check the fingerprint of an epoch and take it in */
+static void
+read_epoch(HeapTuple tuple, TupleDesc desc, void *state)
+{
+	EpochRange *range = state;
+	bool		isnull;
+	int			epoch = DatumGetInt32(heap_getattr(tuple, ANUM_EPOCH, desc, &isnull));
+	Datum		fingerprint = heap_getattr(tuple, ANUM_FINGERPRINT, desc, &isnull);
+	bool		living;
+
+	(void) heap_getattr(tuple, ANUM_RETIRED_AT, desc, &living);
+	check_fingerprint(epoch, DatumGetByteaPP(fingerprint));
+	if (living)
+		range->highest = Max(range->highest, epoch);
+	if (range->lowest == 0 || epoch < range->lowest)
+		range->lowest = epoch;
+}
+
 /* Read hub.key_epoch: find the current epoch and check every fingerprint */
 static void
 read_epochs(void)
 {
-	int			highest = 0;
-	int			lowest = 0;
+	EpochRange	range = {0};
 
-	if (!IsTransactionState())
+	if (!catalog_copy_read(&epochs, read_epoch, &range))
 		return;
-	/* what comes in while the table is read makes it be read again */
-	known = true;
-	key_epoch_relid = catalog_relation_if_exists("key_epoch");
-	if (OidIsValid(key_epoch_relid))
-	{
-		Relation	relation = table_open(key_epoch_relid, AccessShareLock);
-		SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
-		HeapTuple	tuple;
-
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			bool		isnull;
-			int			epoch = DatumGetInt32(heap_getattr(tuple, ANUM_EPOCH,
-														   RelationGetDescr(relation), &isnull));
-			Datum		fingerprint = heap_getattr(tuple, ANUM_FINGERPRINT,
-												   RelationGetDescr(relation), &isnull);
-			bool		living;
-
-			(void) heap_getattr(tuple, ANUM_RETIRED_AT, RelationGetDescr(relation), &living);
-			check_fingerprint(epoch, DatumGetByteaPP(fingerprint));
-			if (living)
-				highest = Max(highest, epoch);
-			if (lowest == 0 || epoch < lowest)
-				lowest = epoch;
-		}
-		systable_endscan(scan);
-		table_close(relation, AccessShareLock);
-	}
-	any_registered = highest > 0;
-	current_epoch = any_registered ? highest : Max(root_keys_highest_epoch(), 1);
-	first_epoch = any_registered ? lowest : current_epoch;
+	any_registered = range.highest > 0;
+	current_epoch = any_registered ? range.highest : Max(root_keys_highest_epoch(), 1);
+	first_epoch = any_registered ? range.lowest : current_epoch;
 }
 
 /* Raise CH002 unless the loaded keys are the database's; cheap after the first time */
 void
 epoch_check(void)
 {
-	if (unlikely(!known))
+	if (unlikely(!epochs.valid))
 		read_epochs();
 }
 
@@ -194,28 +185,11 @@ epoch_first(void)
 	return first_epoch > 0 ? first_epoch : Max(root_keys_highest_epoch(), 1);
 }
 
-/* Read hub.key_epoch again when it changes, here or on the primary of a standby */
-static void
-forget_relation(Datum arg, Oid relid)
-{
-	if (!OidIsValid(relid) || !OidIsValid(key_epoch_relid) || relid == key_epoch_relid)
-		known = false;
-}
-
-/* Forget what an aborted transaction may have registered */
-static void
-forget_on_abort(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_ABORT)
-		known = false;
-}
-
 /* Watch hub.key_epoch; called once from keyring_init */
 void
 epoch_init(void)
 {
-	catalog_watch_relations(forget_relation);
-	RegisterXactCallback(forget_on_abort, NULL);
+	catalog_copy_watch(&epochs);
 }
 
 /*
@@ -248,7 +222,7 @@ keyring_register_epoch(void)
 									"ON CONFLICT DO NOTHING", 2, types),
 					 values, NULL, false, 0);
 	engine_end(&scope);
-	known = false;
+	epochs.valid = false;
 	epoch_check();
 }
 

@@ -50,15 +50,17 @@ hub_keyring_mac(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(mac);
 }
 
-/* Are two wrapped keys of a data subject the same key? NULL when one cannot be looked at */
+/* Are two wrapped keys of a data subject the same key? NULL when one cannot be unwrapped */
 Datum
 hub_same_subject_key(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *subject = PG_GETARG_UUID_P(0);
-	uint8		keys[2][WRAPPED_KEY_BYTES];
+	uint8		keys[2][WRAPPED_KEY_BYTES] = {0};
 	bool		intact = true;
 	bool		same;
 
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
 	for (int i = 0; i < 2; i++)
 	{
 		if (PG_ARGISNULL(1 + 2 * i) || PG_ARGISNULL(2 + 2 * i) ||
@@ -68,8 +70,10 @@ hub_same_subject_key(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 2; i++)
 		intact = unwrap_key(ROOT_USE_WRAP_SUBJECT, subject, PG_GETARG_INT32(1 + 2 * i),
 							PG_GETARG_BYTEA_PP(2 + 2 * i), keys[i]) && intact;
-	same = intact && sodium_memcmp(keys[0], keys[1], WRAPPED_KEY_BYTES) == 0;
+	same = sodium_memcmp(keys[0], keys[1], WRAPPED_KEY_BYTES) == 0;
 	sodium_memzero(keys, sizeof(keys));
+	if (!intact)
+		PG_RETURN_NULL();
 	PG_RETURN_BOOL(same);
 }
 

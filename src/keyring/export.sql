@@ -10,7 +10,7 @@ COMMENT ON FUNCTION hub.keyring_mac(jsonb, int) IS 'MAC of a part of an exported
 
 CREATE FUNCTION hub.same_subject_key(subject uuid, epoch int, wrapped bytea, other_epoch int, other_wrapped bytea) RETURNS boolean
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'hub_same_subject_key';
-COMMENT ON FUNCTION hub.same_subject_key(uuid, int, bytea, int, bytea) IS 'Are two wrapped keys of a data subject the same key? NULL when the root key of either epoch is not loaded; engine only';
+COMMENT ON FUNCTION hub.same_subject_key(uuid, int, bytea, int, bytea) IS 'Are two wrapped keys of a data subject the same key? NULL when either was altered, or the root key of its epoch is not loaded; engine only';
 
 CREATE FUNCTION hub.keep_present_key() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'hub_keep_present_key';
@@ -26,7 +26,7 @@ DECLARE
 	present int := hub.current_epoch();
 	frame jsonb := jsonb_build_object('type', 'customer_hub/keyring/v1', 'export', gen_random_uuid(),
 		'exported_at', clock_timestamp(), 'epoch', present,
-		'parts', greatest(1, ceil((SELECT count(*) FROM hub.subject_key) / part_size::numeric)::int));
+		'parts', greatest(1, ceil((SELECT count(*) FROM hub.subject_key) / greatest(part_size, 1)::numeric)::int));
 	body jsonb;
 	subjects jsonb;
 	number int := 0;
@@ -87,7 +87,8 @@ BEGIN
 			RAISE EXCEPTION 'this is not a whole exported keyring' USING ERRCODE = 'invalid_parameter_value',
 				HINT = 'Give all parts that one call of hub.export_keyring() returned, each once.';
 		END IF;
-		IF hub.keyring_mac(this, (this->>'epoch')::int) IS DISTINCT FROM decode(this->>'mac', 'hex') THEN
+		-- not IS DISTINCT FROM: without epoch and MAC, both sides are NULL
+		IF (hub.keyring_mac(this, (this->>'epoch')::int) = decode(this->>'mac', 'hex')) IS NOT TRUE THEN
 			RAISE EXCEPTION 'the exported keyring was altered, or is of another hub' USING ERRCODE = 'CH003',
 				HINT = 'Import what hub.export_keyring() returned, unchanged, under the same root keys.';
 		END IF;
@@ -142,7 +143,8 @@ BEGIN
 	FROM jsonb_array_elements(head->'epochs') h WHERE e.epoch = (h->>0)::int AND e.retired_at IS NULL AND h->>3 IS NOT NULL;
 	INSERT INTO hub.service_key AS s (purpose, generation, epoch, wrapped)
 	SELECT h->>0, (h->>1)::int, (h->>2)::int, decode(h->>3, 'base64') FROM jsonb_array_elements(head->'services') h
-	ON CONFLICT (purpose, generation) DO UPDATE SET epoch = excluded.epoch, wrapped = excluded.wrapped;
+	ON CONFLICT (purpose, generation) DO UPDATE SET epoch = excluded.epoch, wrapped = excluded.wrapped
+		WHERE excluded.epoch >= s.epoch;
 
 	-- who is erased here or there stays so
 	SELECT count(*) INTO erased
@@ -150,8 +152,14 @@ BEGIN
 	WHERE d.destroyed;
 	INSERT INTO hub.subject_key AS k (subject, epoch, wrapped, created_at)
 	SELECT i.subject, i.epoch, i.wrapped, i.created_at FROM pg_temp.hub_keyring_import i WHERE i.wrapped IS NOT NULL
-	ON CONFLICT (subject) DO UPDATE SET epoch = excluded.epoch, wrapped = excluded.wrapped WHERE k.wrapped IS NOT NULL;
-	GET DIAGNOSTICS living = ROW_COUNT;
+	ON CONFLICT (subject) DO UPDATE SET epoch = excluded.epoch, wrapped = excluded.wrapped
+		WHERE k.wrapped IS NOT NULL
+			-- what a later epoch protects stays there, if it opens
+			AND (excluded.epoch >= k.epoch
+				OR hub.same_subject_key(k.subject, k.epoch, k.wrapped, excluded.epoch, excluded.wrapped) IS NULL);
+	SELECT count(*) INTO living
+	FROM pg_temp.hub_keyring_import i JOIN hub.subject_key k USING (subject)
+	WHERE i.wrapped IS NOT NULL AND k.wrapped IS NOT NULL;
 	-- the trail of a new database is that of the dump, which is still to come
 	IF NOT is_new THEN
 		PERFORM hub.record_event('config', NULL, jsonb_build_object('setting', 'keyring', 'step', 'imported',

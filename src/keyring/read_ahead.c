@@ -11,6 +11,7 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
@@ -150,7 +151,9 @@ read_ahead_page(Relation relation, BlockNumber block, Snapshot snapshot)
 		tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
 		tuple.t_len = ItemIdGetLength(item);
 		ItemPointerSet(&tuple.t_self, block, offset);
-		if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer))
+		/* keys of this transaction's own making may go again before it ends */
+		if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer) &&
+			!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple.t_data)))
 			copy_row(&tuple, descriptor);
 	}
 	UnlockReleaseBuffer(buffer);

@@ -123,8 +123,6 @@ BEGIN
 
 	PERFORM pg_sleep(extract(epoch FROM rotation_step.pause)::double precision);
 	IF this.next_block < pg_relation_size('hub.subject_key') / current_setting('block_size')::int THEN
-		-- a batch that a crash loses is done again
-		PERFORM set_config('synchronous_commit', 'off', true);
 		-- rows that an erasure holds are passed over: neither waits for the other
 		UPDATE hub.subject_key k
 		SET epoch = this.epoch, wrapped = hub.rewrap_subject_key(k.subject, k.epoch, k.wrapped, this.epoch)
@@ -140,6 +138,9 @@ BEGIN
 	END IF;
 	IF hub.keys_left(this.epoch) THEN
 		-- passed over, or restored meanwhile
+		IF EXISTS (SELECT FROM hub.service_key s WHERE s.epoch < this.epoch) THEN
+			PERFORM hub.store_service_keys(this.epoch);
+		END IF;
 		UPDATE hub.key_rotation r SET next_block = 0 WHERE r.epoch = this.epoch;
 		PERFORM pg_sleep(0.05);
 		RETURN 'wrapping';
@@ -158,6 +159,10 @@ DECLARE
 BEGIN
 	LOOP
 		outcome := hub.rotation_step(batch_size, pause);
+		IF outcome OPERATOR(pg_catalog.=) 'wrapping' THEN
+			-- a batch that a crash loses is done again
+			PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
+		END IF;
 		COMMIT;
 		EXIT WHEN outcome OPERATOR(pg_catalog.=) 'done';
 	END LOOP;

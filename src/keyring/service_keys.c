@@ -92,7 +92,7 @@ PG_FUNCTION_INFO_V1(hub_new_service_key);
 static void
 forget_relation(Datum arg, Oid relid)
 {
-	if (!OidIsValid(relid) || relid == service_key_relid)
+	if (!OidIsValid(relid) || !OidIsValid(service_key_relid) || relid == service_key_relid)
 		keys_stale = true;
 }
 

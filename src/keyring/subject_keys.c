@@ -286,6 +286,9 @@ cache_load(CachedKey *entry, const pg_uuid_t *subject)
 		if (!isnull)
 			unwrap_subject_key(DatumGetByteaPP(wrapped), subject, epoch, entry->key);
 		state = isnull ? SUBJECT_ERASED : SUBJECT_ALIVE;
+		/* what a rollback takes back must go from the cache with it, whoever made it */
+		if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+			made_keys = true;
 		if (looks_up_many())
 			read_ahead_page(relation, ItemPointerGetBlockNumber(&tuple->t_self), scan->snapshot);
 	}

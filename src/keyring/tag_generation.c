@@ -9,13 +9,8 @@
 
 #include <sodium.h>
 
-#include "foundation/compat.h"
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
 #include "fmgr.h"
-#include "utils/rel.h"
 
 #include "foundation/catalog.h"
 #include "keyring/envelope.h"
@@ -30,78 +25,56 @@
 #define ANUM_CURRENT_SINCE 3
 
 /* What this backend knows of hub.tag_generation */
-static bool known = false;
+static CatalogCopy generations = {.relation_name = "tag_generation"};
 static int	current_generation = FIRST_GENERATION;
 static int	next_generation = 0;
-static Oid	tag_generation_relid = InvalidOid;
 
-/* Read hub.tag_generation again when it changes, here or on the primary of a standby */
-static void
-forget_relation(Datum arg, Oid relid)
+/* What reading hub.tag_generation finds */
+typedef struct GenerationRange
 {
-	if (!OidIsValid(relid) || !OidIsValid(tag_generation_relid) || relid == tag_generation_relid)
-		known = false;
-}
-
-/* Forget what an aborted transaction may have opened */
-static void
-forget_on_abort(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_ABORT)
-		known = false;
-}
+	int			current;
+	int			next;			/* 0 for none */
+} GenerationRange;
 
 /* Watch hub.tag_generation; called once from keyring_init */
 void
 tag_generation_init(void)
 {
-	catalog_watch_relations(forget_relation);
-	RegisterXactCallback(forget_on_abort, NULL);
+	catalog_copy_watch(&generations);
+}
+
+/* Take in a generation: one without current_since is open */
+static void
+read_generation(HeapTuple tuple, TupleDesc desc, void *state)
+{
+	GenerationRange *range = state;
+	bool		isnull;
+	int			generation = DatumGetInt32(heap_getattr(tuple, ANUM_GENERATION, desc, &isnull));
+
+	(void) heap_getattr(tuple, ANUM_CURRENT_SINCE, desc, &isnull);
+	if (isnull)
+		range->next = generation;
+	else
+		range->current = Max(range->current, generation);
 }
 
 /* Read hub.tag_generation; a hub that has not rotated its tag keys has no row there */
 static void
 read_generations(void)
 {
-	int			current = FIRST_GENERATION;
-	int			next = 0;
+	GenerationRange range = {FIRST_GENERATION, 0};
 
-	if (!IsTransactionState())
+	if (!catalog_copy_read(&generations, read_generation, &range))
 		return;
-	/* what comes in while the table is read makes it be read again */
-	known = true;
-	tag_generation_relid = catalog_relation_if_exists("tag_generation");
-	if (OidIsValid(tag_generation_relid))
-	{
-		Relation	relation = table_open(tag_generation_relid, AccessShareLock);
-		SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
-		HeapTuple	tuple;
-
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			TupleDesc	descriptor = RelationGetDescr(relation);
-			bool		isnull;
-			int			generation = DatumGetInt32(heap_getattr(tuple, ANUM_GENERATION, descriptor,
-																&isnull));
-
-			(void) heap_getattr(tuple, ANUM_CURRENT_SINCE, descriptor, &isnull);
-			if (isnull)
-				next = generation;
-			else
-				current = Max(current, generation);
-		}
-		systable_endscan(scan);
-		table_close(relation, AccessShareLock);
-	}
-	current_generation = current;
-	next_generation = next > current ? next : 0;
+	current_generation = range.current;
+	next_generation = range.next > range.current ? range.next : 0;
 }
 
 /* Return the generation of what is written and looked up now */
 int
 keyring_tag_generation(void)
 {
-	if (unlikely(!known))
+	if (unlikely(!generations.valid))
 		read_generations();
 	return current_generation;
 }
@@ -110,7 +83,7 @@ keyring_tag_generation(void)
 int
 keyring_next_tag_generation(void)
 {
-	if (unlikely(!known))
+	if (unlikely(!generations.valid))
 		read_generations();
 	return next_generation;
 }

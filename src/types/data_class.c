@@ -6,17 +6,13 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 
 #include "foundation/catalog.h"
 #include "foundation/errors.h"
@@ -51,85 +47,83 @@ static const struct
 	{{DATA_CLASS_SPECIAL, false, "special"}, "Special categories (GDPR 9): health, belief, origin, biometrics"}
 };
 
-/* Custom classes of this database, cached until the table changes */
+/* Custom classes of this database */
+static CatalogCopy custom = {.relation_name = "data_class_custom"};
 static DataClass *custom_classes = NULL;
 static int	custom_count = 0;
-static bool custom_valid = false;
-static Oid	custom_relation = InvalidOid;
 
-/* Classes that are searched by word, cached likewise */
-static uint16 *word_classes = NULL;
+/* Classes that are searched by word */
+static CatalogCopy word_search = {.relation_name = "word_search"};
+static uint16 word_classes[MAX_WORD_CLASSES];
 static int	word_count = 0;
-static bool word_valid = false;
-static Oid	word_relation = InvalidOid;
+
+/* What reading hub.data_class_custom collects */
+typedef struct ClassList
+{
+	DataClass  *classes;
+	int			count;
+	int			capacity;
+} ClassList;
+
+/* What reading hub.word_search collects */
+typedef struct WordClassList
+{
+	uint16		classes[MAX_WORD_CLASSES];
+	int			count;
+} WordClassList;
 
 PG_FUNCTION_INFO_V1(hub_builtin_data_classes);
 PG_FUNCTION_INFO_V1(hub_data_class_typmod_in);
 PG_FUNCTION_INFO_V1(hub_data_class_typmod_out);
 PG_FUNCTION_INFO_V1(hub_data_class_id);
 
-/* Forget what is cached when its table changes */
-static void
-forget_custom_classes(Datum arg, Oid relation)
-{
-	if (!OidIsValid(relation) || relation == custom_relation || !OidIsValid(custom_relation))
-		custom_valid = false;
-	if (!OidIsValid(relation) || relation == word_relation || !OidIsValid(word_relation))
-		word_valid = false;
-}
-
 /* Watch for changes; called once from _PG_init */
 void
 data_class_init(void)
 {
-	catalog_watch_relations(forget_custom_classes);
+	catalog_copy_watch(&custom);
+	catalog_copy_watch(&word_search);
+}
+
+/* Take in a custom class */
+static void
+read_custom_class(HeapTuple tuple, TupleDesc desc, void *state)
+{
+	ClassList  *list = state;
+	DataClass  *added;
+	bool		isnull;
+
+	if (list->count == list->capacity)
+	{
+		list->capacity *= 2;
+		list->classes = repalloc(list->classes, list->capacity * sizeof(DataClass));
+	}
+	added = &list->classes[list->count++];
+	added->class_id = (uint16) DatumGetInt32(heap_getattr(tuple, ANUM_CLASS_ID, desc, &isnull));
+	strlcpy(added->name, NameStr(*DatumGetName(heap_getattr(tuple, ANUM_NAME, desc, &isnull))),
+			NAMEDATALEN);
+	added->searchable = DatumGetBool(heap_getattr(tuple, ANUM_SEARCHABLE, desc, &isnull));
 }
 
 /* Read the custom classes, if they are not cached */
 static void
 load_custom_classes(void)
 {
-	Relation	relation;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	int			capacity = 16;
-	int			count = 0;
-	DataClass  *classes;
+	ClassList	list = {.capacity = 16};
+	DataClass  *kept;
 
-	if (custom_valid || !IsTransactionState())
+	if (custom.valid || !IsTransactionState())
 		return;
-	custom_relation = catalog_relation_if_exists("data_class_custom");
-	if (!OidIsValid(custom_relation))
+	list.classes = palloc(list.capacity * sizeof(DataClass));
+	if (!catalog_copy_read(&custom, read_custom_class, &list))
 		return;
-	classes = MemoryContextAlloc(TopMemoryContext, capacity * sizeof(DataClass));
-	relation = table_open(custom_relation, AccessShareLock);
-	custom_valid = true;		/* an invalidation from here on is noticed */
-	scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-		TupleDesc	descriptor = RelationGetDescr(relation);
-
-		if (count == capacity)
-		{
-			capacity *= 2;
-			classes = repalloc(classes, capacity * sizeof(DataClass));
-		}
-		classes[count].class_id = (uint16) DatumGetInt32(heap_getattr(tuple, ANUM_CLASS_ID,
-																	  descriptor, &isnull));
-		strlcpy(classes[count].name,
-				NameStr(*DatumGetName(heap_getattr(tuple, ANUM_NAME, descriptor, &isnull))),
-				NAMEDATALEN);
-		classes[count].searchable = DatumGetBool(heap_getattr(tuple, ANUM_SEARCHABLE,
-															  descriptor, &isnull));
-		count++;
-	}
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
+	kept = MemoryContextAlloc(TopMemoryContext, list.capacity * sizeof(DataClass));
+	memcpy(kept, list.classes, list.count * sizeof(DataClass));
+	pfree(list.classes);
 	if (custom_classes != NULL)
 		pfree(custom_classes);
-	custom_classes = classes;
-	custom_count = count;
+	custom_classes = kept;
+	custom_count = list.count;
 }
 
 /* Find a class by number; NULL when there is none */
@@ -213,35 +207,29 @@ data_class_searchable(uint16 class_id)
 	return found != NULL && found->searchable;
 }
 
+/* Take in a class that is searched by word */
+static void
+read_word_class(HeapTuple tuple, TupleDesc desc, void *state)
+{
+	WordClassList *list = state;
+	bool		isnull;
+	Datum		name = heap_getattr(tuple, 1, desc, &isnull);
+
+	if (list->count < MAX_WORD_CLASSES &&
+		data_class_find(NameStr(*DatumGetName(name)), &list->classes[list->count]))
+		list->count++;
+}
+
 /* Read which classes are searched by word, if that is not cached */
 static void
 load_word_classes(void)
 {
-	Relation	relation;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	WordClassList list = {.count = 0};
 
-	if (word_valid || !IsTransactionState())
+	if (word_search.valid || !catalog_copy_read(&word_search, read_word_class, &list))
 		return;
-	word_relation = catalog_relation_if_exists("word_search");
-	if (!OidIsValid(word_relation))
-		return;
-	if (word_classes == NULL)
-		word_classes = MemoryContextAlloc(TopMemoryContext, MAX_WORD_CLASSES * sizeof(uint16));
-	relation = table_open(word_relation, AccessShareLock);
-	word_valid = true;			/* an invalidation from here on is noticed */
-	word_count = 0;
-	scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
-	while (word_count < MAX_WORD_CLASSES && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-		Datum		name = heap_getattr(tuple, 1, RelationGetDescr(relation), &isnull);
-
-		if (data_class_find(NameStr(*DatumGetName(name)), &word_classes[word_count]))
-			word_count++;
-	}
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
+	memcpy(word_classes, list.classes, list.count * sizeof(uint16));
+	word_count = list.count;
 }
 
 /* Do values of a class carry the tokens of their words? */

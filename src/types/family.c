@@ -25,6 +25,9 @@
 #define MASKED_DATE BULLET BULLET BULLET BULLET "-" BULLET BULLET "-" BULLET BULLET
 #define MASKED_JSONB "\"" MASK_FILL "\""
 
+/* YYYY-MM-DD */
+#define DATE_BYTES 10
+
 /* How many digits of a phone number stay visible at its end */
 #define PHONE_VISIBLE_DIGITS 2
 
@@ -57,6 +60,7 @@ family_name(EnvelopeFamily family)
 static char *
 normalize_date(const char *text, Size len, const char **reason)
 {
+	char		date[DATE_BYTES + 1] = {0};
 	int			year,
 				month,
 				day,
@@ -64,8 +68,11 @@ normalize_date(const char *text, Size len, const char **reason)
 	int			last_day;
 
 	*reason = "A date is written as YYYY-MM-DD.";
-	if (len != 10 || strspn(text, "0123456789-") < 10 ||
-		sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &used) != 3 || used != 10)
+	if (len != DATE_BYTES)
+		return NULL;
+	memcpy(date, text, DATE_BYTES);		/* a text does not end with a zero byte */
+	if (strspn(date, "0123456789-") < DATE_BYTES ||
+		sscanf(date, "%4d-%2d-%2d%n", &year, &month, &day, &used) != 3 || used != DATE_BYTES)
 		return NULL;
 	*reason = "There is no such date.";
 	if (year < 1 || month < 1 || month > 12 || day < 1)
@@ -268,8 +275,13 @@ family_mask(EnvelopeFamily family, const char *stored, Size len)
 static bool
 looks_like_pseudonym(const char *text, Size len)
 {
-	return len == PSEUDONYM_BYTES && strncmp(text, "tok_", 4) == 0 &&
-		strspn(text + 4, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") >=
+	char		pseudonym[PSEUDONYM_BYTES + 1] = {0};
+
+	if (len != PSEUDONYM_BYTES)
+		return false;
+	memcpy(pseudonym, text, PSEUDONYM_BYTES);	/* a text does not end with a zero byte */
+	return strncmp(pseudonym, "tok_", 4) == 0 &&
+		strspn(pseudonym + 4, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") ==
 		PSEUDONYM_BYTES - 4;
 }
 

@@ -29,6 +29,9 @@
 
 #define CLASS_BYTES 2
 
+/* Normalizing a run of combining marks takes the square of its length, uninterrupted: no piece is longer */
+#define MAX_PIECE_CHARACTERS 1024
+
 typedef enum CharacterKind
 {
 	CHARACTER_SEPARATOR,
@@ -152,6 +155,68 @@ sort_tokens(uint8 *tokens, uint32 count)
 	return kept + 1;
 }
 
+/* Find the end of a piece to normalize: before an ASCII character, as none joins what precedes it, if it can */
+static Size
+piece_end(const pg_wchar *characters, Size start, Size count)
+{
+	Size		end = start + MAX_PIECE_CHARACTERS;
+
+	if (end >= count)
+		return count;
+	while (end > start && characters[end] >= 0x80)
+		end--;
+	return end > start ? end : start + MAX_PIECE_CHARACTERS;
+}
+
+/* Make room for more characters; what is left behind is cleared */
+static pg_wchar *
+make_room(pg_wchar *characters, Size used, Size more, Size *capacity)
+{
+	pg_wchar   *larger;
+
+	if (used + more <= *capacity)
+		return characters;
+	*capacity = (used + more) * 2;
+	larger = palloc_extended(*capacity * sizeof(pg_wchar), MCXT_ALLOC_HUGE);
+	memcpy(larger, characters, used * sizeof(pg_wchar));
+	memory_zero(characters, used * sizeof(pg_wchar));
+	pfree(characters);
+	return larger;
+}
+
+/* Bring characters into normal form KC; zero-terminated and palloc'd */
+static pg_wchar *
+normalize(pg_wchar *characters, Size count, Size *size)
+{
+	Size		capacity = count + MAX_PIECE_CHARACTERS;
+	pg_wchar   *normal = palloc_extended(capacity * sizeof(pg_wchar), MCXT_ALLOC_HUGE);
+	Size		used = 0;
+
+	for (Size start = 0, end; start < count; start = end)
+	{
+		pg_wchar	next;
+		pg_wchar   *piece;
+		Size		length = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		end = piece_end(characters, start, count);
+		next = characters[end];
+		characters[end] = 0;
+		piece = unicode_normalize(UNICODE_NFKC, characters + start);
+		characters[end] = next;
+		while (piece[length] != 0)
+			length++;
+		normal = make_room(normal, used, length + 1, &capacity);
+		memcpy(normal + used, piece, length * sizeof(pg_wchar));
+		used += length;
+		memory_zero(piece, length * sizeof(pg_wchar));
+		pfree(piece);
+	}
+	normal[used] = 0;
+	*size = (used + 1) * sizeof(pg_wchar);
+	return normal;
+}
+
 /* Split a text into characters, normalized; zero-terminated and palloc'd */
 static pg_wchar *
 read_characters(const char *text, Size len, Size *size)
@@ -168,15 +233,12 @@ read_characters(const char *text, Size len, Size *size)
 		count++;
 	}
 	characters[count] = 0;
-	*size = (len + 1) * sizeof(pg_wchar);
+	*size = (count + 1) * sizeof(pg_wchar);
 	if (ascii)
 		return characters;
-	normal = unicode_normalize(UNICODE_NFKC, characters);
-	memory_zero(characters, *size);
+	normal = normalize(characters, count, size);
+	memory_zero(characters, (count + 1) * sizeof(pg_wchar));
 	pfree(characters);
-	for (count = 0; normal[count] != 0; count++)
-		;
-	*size = (count + 1) * sizeof(pg_wchar);
 	return normal;
 }
 

@@ -72,6 +72,17 @@ fails_like('SELECT name FROM person', 'CH001', 'holds no key', 'epoch-1.key', 'r
 $node->write_key(1);
 $node->restart;
 fails_like($insert, 'CH002', 'key of epoch 1 is not the key', 'Put the right key of epoch 1', 'wrong key');
+my $goes_on = q{DO $$
+BEGIN
+	BEGIN
+		PERFORM 'x'::hub.encrypted_text;
+	EXCEPTION WHEN OTHERS THEN
+		NULL;
+	END;
+	CREATE TABLE loose AS SELECT 'Cleo Example'::hub.encrypted_text AS name;
+END
+$$};
+fails_like($goes_on, 'CH002', 'key of epoch 1 is not the key', 'Put the right key of epoch 1', 'wrong key, once an error of it was caught');
 unlink $key_file;
 
 # a key inside the data directory

@@ -30,15 +30,21 @@
 #include "access/protect.h"
 #include "foundation/compat.h"
 #include "foundation/errors.h"
+#include "foundation/run_scope.h"
 #include "foundation/settings.h"
 #include "identity/identity.h"
 #include "types/disclosure.h"
 
 #define EXPLAIN_ANALYZE "EXPLAIN ANALYZE"
 
-/* A statement that sends rows, from its start to its end */
+/*
+ * A statement that sends rows, from its start to its end. It is the receiver of its
+ * rows too, which counts them and passes them on.
+ */
 typedef struct GuardedRun
 {
+	DestReceiver pub;
+	DestReceiver *inner;		/* NULL while rows are not counted one by one */
 	QueryDesc  *query;
 	Oid			touched;		/* governed relation that it reads, itself or in a query inside it */
 	uint64		sent;
@@ -46,13 +52,6 @@ typedef struct GuardedRun
 	struct GuardedRun *outer;	/* the one that this runs inside of, while it runs */
 	struct GuardedRun *next;
 } GuardedRun;
-
-typedef struct GuardReceiver
-{
-	DestReceiver pub;
-	DestReceiver *inner;
-	GuardedRun *run;
-} GuardReceiver;
 
 /* Persons whose values of one data class a statement has shown */
 typedef struct ShownCount
@@ -68,16 +67,43 @@ typedef struct ShownCount
 #define SHOWN_COUNTS 256
 static ShownCount shown_counts[SHOWN_COUNTS];
 
-/* Statements of this transaction, in TopTransactionContext, newest first: few at a time */
-static GuardedRun *runs = NULL;
+/* Statements of this transaction, newest first: few at a time */
+GuardedRun *export_guard_runs = NULL;
 
-/* The innermost that is running; NULL between them */
-static GuardedRun *current_run = NULL;
-
-/* The utility statement under way that may not read governed relations, as its user knows it */
-static const char *refused_utility = NULL;
+/* Those that are over, to be used again */
+static GuardedRun *spare_runs = NULL;
 
 static bool exporting = false;
+
+/* Find the entry of a statement, or NULL */
+static GuardedRun *
+find_run(const QueryDesc *query)
+{
+	for (GuardedRun *run = export_guard_runs; run != NULL; run = run->next)
+	{
+		if (run->query == query)
+			return run;
+	}
+	return NULL;
+}
+
+/* Forget a statement that is over */
+static void
+drop_run(const QueryDesc *query)
+{
+	for (GuardedRun **link = &export_guard_runs; *link != NULL; link = &(*link)->next)
+	{
+		if ((*link)->query == query)
+		{
+			GuardedRun *run = *link;
+
+			*link = run->next;
+			run->next = spare_runs;
+			spare_runs = run;
+			return;
+		}
+	}
+}
 
 /* Forget the statements of a transaction that is over */
 static void
@@ -90,9 +116,8 @@ forget_runs(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			runs = NULL;
-			current_run = NULL;
-			refused_utility = NULL;
+			while (export_guard_runs != NULL)
+				drop_run(export_guard_runs->query);
 			exporting = false;
 			break;
 		default:
@@ -191,63 +216,42 @@ refuse_copy(const char *what, Oid relid)
 					 name)));
 }
 
-/* Find the entry of a statement, or NULL */
-static GuardedRun *
-find_run(const QueryDesc *query)
-{
-	for (GuardedRun *run = runs; run != NULL; run = run->next)
-	{
-		if (run->query == query)
-			return run;
-	}
-	return NULL;
-}
-
-/* Forget a statement that is over */
-static void
-drop_run(const QueryDesc *query)
-{
-	for (GuardedRun **link = &runs; *link != NULL; link = &(*link)->next)
-	{
-		if ((*link)->query == query)
-		{
-			GuardedRun *run = *link;
-
-			*link = run->next;
-			pfree(run);
-			return;
-		}
-	}
-}
-
 /* Remember a statement that may send rows */
 static void
 add_run(QueryDesc *query, Oid touched)
 {
-	GuardedRun *run = MemoryContextAllocZero(TopTransactionContext, sizeof(GuardedRun));
+	GuardedRun *run = spare_runs;
 
+	if (run != NULL)
+		spare_runs = run->next;
+	else
+		run = MemoryContextAlloc(TopMemoryContext, sizeof(GuardedRun));
+	run->inner = NULL;
 	run->query = query;
 	run->touched = touched;
-	run->next = runs;
-	runs = run;
+	run->sent = 0;
+	run->kept = 0;
+	run->outer = NULL;
+	run->next = export_guard_runs;
+	export_guard_runs = run;
 }
 
 static void check_ceiling(uint64 rows);
 
 /* Executor start: refuse copies, and note which statements read governed relations */
 void
-export_guard_executor_start(QueryDesc *query, int eflags)
+export_guard_start(QueryDesc *query, int eflags, const Identity *identity)
 {
 	PlannedStmt *plan = query->plannedstmt;
+	GuardedRun *current_run = run_scope.guarded_run;
 	const char *target;
 	Oid			relid;
 
 	/* one that ended in an error may have left its address, and its entry, to this one */
-	if (runs != NULL)
+	if (export_guard_runs != NULL)
 		drop_run(query);
-	if (!identity_present() || exporting || IsParallelWorker() ||
-		(eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0 ||
-		identity_current() == NULL || !governed_any())
+	if (identity == NULL || exporting || IsParallelWorker() ||
+		(eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0 || !governed_any())
 		return;
 
 	relid = governed_in_plan(plan);
@@ -259,8 +263,8 @@ export_guard_executor_start(QueryDesc *query, int eflags)
 	}
 	else
 	{
-		if (refused_utility != NULL)
-			refuse_copy(refused_utility, relid);
+		if (run_scope.refused_utility != NULL)
+			refuse_copy(run_scope.refused_utility, relid);
 		if ((target = private_target(plan)) != NULL)
 			refuse_copy(target, relid);
 		for (GuardedRun *run = current_run; run != NULL; run = run->outer)
@@ -274,10 +278,9 @@ export_guard_executor_start(QueryDesc *query, int eflags)
 
 /* Executor end: the statement sends nothing any more */
 void
-export_guard_executor_end(QueryDesc *query)
+export_guard_end(QueryDesc *query)
 {
-	if (runs != NULL)
-		drop_run(query);
+	drop_run(query);
 }
 
 pg_noreturn static void refuse_above_ceiling(const char *what, int64 ceiling);
@@ -352,23 +355,23 @@ export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id, uint64 stand
 static bool
 guard_receive_slot(TupleTableSlot *slot, DestReceiver *self)
 {
-	GuardReceiver *guard = (GuardReceiver *) self;
-	bool		saved_sending;
+	GuardedRun *run = (GuardedRun *) self;
+	bool		saved_sending = run_scope.sending;
 	bool		go_on;
 
-	guard->run->sent++;
-	if (OidIsValid(guard->run->touched) && guard->run->sent > 1)
-		check_ceiling(guard->run->sent);
-	saved_sending = disclosure_set_sending(true);
-	go_on = guard->inner->receiveSlot(slot, guard->inner);
-	disclosure_set_sending(saved_sending);
+	run->sent++;
+	if (OidIsValid(run->touched) && run->sent > 1)
+		check_ceiling(run->sent);
+	run_scope.sending = true;
+	go_on = run->inner->receiveSlot(slot, run->inner);
+	run_scope.sending = saved_sending;
 	return go_on;
 }
 
 static void
 guard_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
-	DestReceiver *inner = ((GuardReceiver *) self)->inner;
+	DestReceiver *inner = ((GuardedRun *) self)->inner;
 
 	inner->rStartup(inner, operation, desc);
 }
@@ -376,7 +379,7 @@ guard_startup(DestReceiver *self, int operation, TupleDesc desc)
 static void
 guard_shutdown(DestReceiver *self)
 {
-	DestReceiver *inner = ((GuardReceiver *) self)->inner;
+	DestReceiver *inner = ((GuardedRun *) self)->inner;
 
 	inner->rShutdown(inner);
 }
@@ -384,73 +387,58 @@ guard_shutdown(DestReceiver *self)
 static void
 guard_destroy(DestReceiver *self)
 {
-	pfree(self);
 }
 
 /* Executor run: put the counting receiver in front of what goes to the client */
 void
-export_guard_begin_run(QueryDesc *query, int depth, GuardScope *scope)
+export_guard_begin_run(QueryDesc *query)
 {
 	GuardedRun *run;
-	GuardReceiver *guard;
 	const char *target;
 
-	scope->original = NULL;
-	scope->saved_refusal = refused_utility;
-	scope->saved_run = current_run;
-	if (!identity_present())
-		return;
-
 	/* queries inside this one may not feed what is the member's own either */
-	if (refused_utility == NULL && query->operation != CMD_SELECT &&
+	if (run_scope.refused_utility == NULL && query->operation != CMD_SELECT &&
 		(target = private_target(query->plannedstmt)) != NULL)
-		refused_utility = target;
+		run_scope.refused_utility = target;
 
 	run = find_run(query);
 	if (run == NULL)
 		return;
-	run->outer = current_run;
-	current_run = run;
+	run->outer = run_scope.guarded_run;
+	run_scope.guarded_run = run;
+	run->inner = NULL;
 	/* rows that go elsewhere, to a cursor's FETCH too, are counted when the run is over */
-	if (depth != 1 || (query->dest->mydest != DestRemote && query->dest->mydest != DestRemoteExecute))
+	if (query->dest->mydest != DestRemote && query->dest->mydest != DestRemoteExecute)
 		return;
 
-	guard = palloc0(sizeof(GuardReceiver));
-	guard->pub.receiveSlot = guard_receive_slot;
-	guard->pub.rStartup = guard_startup;
-	guard->pub.rShutdown = guard_shutdown;
-	guard->pub.rDestroy = guard_destroy;
-	guard->pub.mydest = query->dest->mydest;
-	guard->inner = query->dest;
-	guard->run = run;
-	query->dest = &guard->pub;
-	scope->original = guard->inner;
+	run->pub.receiveSlot = guard_receive_slot;
+	run->pub.rStartup = guard_startup;
+	run->pub.rShutdown = guard_shutdown;
+	run->pub.rDestroy = guard_destroy;
+	run->pub.mydest = query->dest->mydest;
+	run->inner = query->dest;
+	query->dest = &run->pub;
 }
 
 /* Executor run went well: count the rows that went to a function or block */
 void
-export_guard_count_run(QueryDesc *query, const GuardScope *scope)
+export_guard_count_run(QueryDesc *query)
 {
-	GuardedRun *run;
+	GuardedRun *run = run_scope.guarded_run;
 
-	if (scope->original != NULL || exporting)
+	if (run == NULL || run->query != query)
 		return;
-	run = find_run(query);
-	if (run == NULL || !OidIsValid(run->touched))
+	if (run->inner != NULL)
+	{
+		query->dest = run->inner;
+		run->inner = NULL;
+		return;
+	}
+	if (exporting || !OidIsValid(run->touched))
 		return;
 	run->sent += query->estate->es_processed;
 	if (run->sent > 1)
 		check_ceiling(run->sent);
-}
-
-/* Executor run is over, on error too */
-void
-export_guard_end_run(QueryDesc *query, const GuardScope *scope)
-{
-	if (scope->original != NULL)
-		query->dest = scope->original;
-	refused_utility = scope->saved_refusal;
-	current_run = scope->saved_run;
 }
 
 /* Name a utility statement that must not read governed relations, or NULL */
@@ -565,18 +553,17 @@ check_temporary_objects(Node *parsetree)
 }
 
 /* Before a utility statement: from here on a copy is refused where it reads */
-const char *
+void
 export_guard_before_utility(Node *parsetree)
 {
-	const char *saved = refused_utility;
 	const char *what;
 
 	check_temporary_objects(parsetree);
 
 	/* what the engine does for a member is its own affair */
-	if (saved != NULL || !identity_present() || (what = refused_by_guard(parsetree)) == NULL ||
+	if (run_scope.refused_utility != NULL || !identity_present() || (what = refused_by_guard(parsetree)) == NULL ||
 		superuser() || !governed_any())
-		return saved;
+		return;
 
 	/* without row security COPY reads the table past the executor */
 	if (IsA(parsetree, CopyStmt) && ((CopyStmt *) parsetree)->relation != NULL)
@@ -586,13 +573,5 @@ export_guard_before_utility(Node *parsetree)
 		if (OidIsValid(relid) && governed_is(relid) && identity_current() != NULL)
 			refuse_copy(what, relid);
 	}
-	refused_utility = what;
-	return saved;
-}
-
-/* After a utility statement, on error too */
-void
-export_guard_after_utility(const char *saved)
-{
-	refused_utility = saved;
+	run_scope.refused_utility = what;
 }

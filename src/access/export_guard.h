@@ -9,29 +9,38 @@
 
 #include "executor/execdesc.h"
 #include "nodes/parsenodes.h"
-#include "tcop/dest.h"
 #include "utils/uuid.h"
+
+#include "identity/identity.h"
 
 extern void export_guard_init(void);
 
-/* What a run must put back at its end */
-typedef struct GuardScope
+struct GuardedRun;
+
+/* hooks, dispatched by hub/ */
+extern struct GuardedRun *export_guard_runs;	/* statements that may send rows */
+extern void export_guard_start(QueryDesc *query, int eflags, const Identity *identity);
+extern void export_guard_end(QueryDesc *query);
+
+/* Executor start; the identity is identity_current() */
+static inline void
+export_guard_executor_start(QueryDesc *query, int eflags, const Identity *identity)
 {
-	DestReceiver *original;		/* NULL when the receiver was left alone */
-	const char *saved_refusal;
-	struct GuardedRun *saved_run;
-} GuardScope;
+	if (identity != NULL || export_guard_runs != NULL)
+		export_guard_start(query, eflags, identity);
+}
 
-/* hooks, dispatched by hub/; depth counts the executor runs that enclose this one */
-extern void export_guard_executor_start(QueryDesc *query, int eflags);
-extern void export_guard_executor_end(QueryDesc *query);
-extern void export_guard_begin_run(QueryDesc *query, int depth, GuardScope *scope);
-extern void export_guard_count_run(QueryDesc *query, const GuardScope *scope);	/* after success */
-extern void export_guard_end_run(QueryDesc *query, const GuardScope *scope);	/* on error too */
+/* Executor end */
+static inline void
+export_guard_executor_end(QueryDesc *query)
+{
+	if (export_guard_runs != NULL)
+		export_guard_end(query);
+}
 
-/* Returns what export_guard_after_utility() needs, on error too */
-extern const char *export_guard_before_utility(Node *parsetree);
-extern void export_guard_after_utility(const char *saved);
+extern void export_guard_begin_run(QueryDesc *query);	/* when there is an identity */
+extern void export_guard_count_run(QueryDesc *query);	/* after success, in the same scope */
+extern void export_guard_before_utility(Node *parsetree);
 
 /* disclosure_rule.count */
 extern void export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id, uint64 standing);

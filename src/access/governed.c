@@ -58,7 +58,16 @@ typedef struct GovernedEntry
 static HTAB *entries = NULL;
 static Oid	governed_table = InvalidOid;
 static Oid	classification_table = InvalidOid;
-static uint64 invalidations = 0;
+static uint64 invalidations = 1;
+
+/* What governed_is() said last of some relations, which holds while nothing is invalidated */
+#define KNOWN_ANSWERS 256
+static struct
+{
+	Oid			relid;
+	bool		governed;
+	uint64		invalidations;	/* then; 0 when there is no answer here */
+}			known_answers[KNOWN_ANSWERS];
 
 static bool any_valid = false;
 static bool any = false;
@@ -72,9 +81,9 @@ forget_relation(Datum arg, Oid relid)
 {
 	GovernedEntry *entry;
 
+	invalidations++;
 	if (entries == NULL)
 		return;
-	invalidations++;
 	if (OidIsValid(relid) && relid != governed_table && relid != classification_table)
 	{
 		entry = hash_search(entries, &relid, HASH_FIND, NULL);
@@ -390,16 +399,36 @@ governed_lookup(Oid relid)
 	return governed;
 }
 
+/* Find out whether a relation is governed, and remember it */
+static pg_noinline bool
+find_answer(Oid relid)
+{
+	int			place = relid % KNOWN_ANSWERS;
+	uint64		before = invalidations;
+
+	known_answers[place].invalidations = 0;
+	known_answers[place].governed = governed_lookup(relid) != NULL;
+	known_answers[place].relid = relid;
+	known_answers[place].invalidations = before;
+	return known_answers[place].governed;
+}
+
 /* Tell whether a relation is governed, itself or through the table it is a partition of */
 bool
 governed_is(Oid relid)
 {
-	return governed_lookup(relid) != NULL;
+	int			place = relid % KNOWN_ANSWERS;
+
+	if (relid < FirstNormalObjectId)
+		return false;
+	if (known_answers[place].relid == relid && known_answers[place].invalidations == invalidations)
+		return known_answers[place].governed;
+	return find_answer(relid);
 }
 
-/* Tell whether any relation of this database is governed */
-bool
-governed_any(void)
+/* Find out whether any relation of this database is governed */
+static pg_noinline bool
+find_any(void)
 {
 	Relation	table;
 	SysScanDesc scan;
@@ -407,8 +436,6 @@ governed_any(void)
 
 	if (!catalog_installed())
 		return false;
-	if (any_valid)
-		return any;
 	if (!find_tables())
 		return false;
 	if (entries == NULL)
@@ -422,6 +449,14 @@ governed_any(void)
 	table_close(table, AccessShareLock);
 	any_valid = (before == invalidations);
 	return any;
+}
+
+/* Tell whether any relation of this database is governed */
+bool
+governed_any(void)
+{
+	/* when the extension goes, this is invalidated with its table */
+	return any_valid ? any : find_any();
 }
 
 /* Give the data subject of a row from the value of its subject column; false when that is NULL */

@@ -22,13 +22,6 @@
 
 #define PLACEHOLDER "…"
 
-/*
- * Once an identity was held, the session stays redacted: statements sent after
- * an error has ended the identity, within the failed transaction, are no less
- * telling.
- */
-static bool held = false;
-
 static bool writing = false;
 
 /* Messages whose values are the server's own */
@@ -39,14 +32,6 @@ static const char *const harmless[] = {
 	/* the trail itself, where the server log stands in for it */
 	"customer_hub reveal on a standby: ", "customer_hub audit event of kind "
 };
-
-/* Remember that there was an identity; called when a statement starts and when it is done */
-void
-redact_note_identity(void)
-{
-	if (!held && identity_present())
-		held = true;
-}
 
 /*
  * Does a text carry a token? Recognised by the function's name, whatever the
@@ -76,8 +61,10 @@ carries_token(const char *text)
 void
 redact_hide_from_statistics(const char *text, Query *query)
 {
+	if (query->queryId == 0)
+		return;
 	if ((text != NULL && strstr(text, "eyJ") != NULL) ||
-		(query->utilityStmt != NULL && (held || identity_present()) && settings_redact_log()))
+		(query->utilityStmt != NULL && (identity_held || identity_present()) && settings_redact_log()))
 		query->queryId = 0;
 }
 
@@ -85,7 +72,7 @@ redact_hide_from_statistics(const char *text, Query *query)
 bool
 redact_applies(const char *text)
 {
-	return ((held || identity_present()) && settings_redact_log()) || carries_token(text);
+	return ((identity_held || identity_present()) && settings_redact_log()) || carries_token(text);
 }
 
 /* Are the values of this message the server's own? */

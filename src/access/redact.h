@@ -7,12 +7,10 @@
 
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "nodes/parsenodes.h"
 
 #include "foundation/compat.h"
-
-/* Hooks, dispatched by hub/: at executor start and finish */
-extern void redact_note_identity(void);
 
 /* Hook, after analysis of a statement: what its text tells stays out of statistics of statements */
 extern void redact_hide_from_statistics(const char *text, Query *query);
@@ -24,7 +22,15 @@ extern bool redact_applies(const char *text);
 extern const char *redact_statement(const char *statement);
 
 /* Hook, whenever a statement of the client's runs: take its literals out of pg_stat_activity */
-extern void redact_activity(void);
+extern void redact_replace_activity(void);
+extern TimestampTz redact_activity_at;	/* start of the statement for which that was done */
+
+static inline void
+redact_activity(void)
+{
+	if (redact_activity_at != GetCurrentStatementStartTimestamp())
+		redact_replace_activity();
+}
 
 /*
  * Log hook. Returns true when the message has been written to the log already, without

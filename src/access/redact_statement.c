@@ -22,8 +22,7 @@
 
 #include "access/redact.h"
 
-/* The statement whose text in pg_stat_activity has been replaced, by its start */
-static TimestampTz replaced_at = 0;
+TimestampTz redact_activity_at = 0;
 
 /* Put dots over the characters between two points, as many and as long as they were */
 static void
@@ -44,10 +43,11 @@ blank(char *from, char *to)
 }
 
 /* Is this a letter of an identifier or key word? */
-static bool
+static inline bool
 is_word(char c)
 {
-	return IS_HIGHBIT_SET(c) || c == '_' || isalnum((unsigned char) c);
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		c == '_' || IS_HIGHBIT_SET(c);
 }
 
 /* Find the end of a quoted text, past its closing quote, from what follows the opening one */
@@ -101,6 +101,13 @@ dollar_delimiter(const char *text)
 	while (is_word(*end))
 		end++;
 	return *end == '$' ? end + 1 - text : 0;
+}
+
+/* Has a statement none of the characters that begin a literal, number or comment? */
+static bool
+has_no_literals(const char *statement)
+{
+	return statement[strcspn(statement, "'\"$-/0123456789")] == '\0';
 }
 
 /* Copy a statement, with dots in the place of its literals, numbers and comments */
@@ -201,19 +208,20 @@ redact_statement(const char *statement)
 		return statement;
 	if (statement == debug_query_string)
 		return client_text_without_literals();
+	if (has_no_literals(statement))
+		return statement;
 	return without_literals(statement);
 }
 
-/* Replace the text of the current statement in pg_stat_activity, once */
+/* Replace the text of the current statement in pg_stat_activity */
 void
-redact_activity(void)
+redact_replace_activity(void)
 {
-	TimestampTz started = GetCurrentStatementStartTimestamp();
 	uint64		query_id;
 
-	if (replaced_at == started || debug_query_string == NULL || !redact_applies(NULL))
+	if (debug_query_string == NULL || !redact_applies(NULL))
 		return;
-	replaced_at = started;
+	redact_activity_at = GetCurrentStatementStartTimestamp();
 	query_id = pgstat_get_my_query_id();
 	pgstat_report_activity(STATE_RUNNING, client_text_without_literals());
 	pgstat_report_query_id(query_id, true);

@@ -10,6 +10,7 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "executor/execdesc.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "parser/parsetree.h"
@@ -17,6 +18,7 @@
 #include "utils/rel.h"
 
 #include "access/governed.h"
+#include "foundation/run_scope.h"
 #include "access/unsealed_write.h"
 #include "types/data_class.h"
 #include "types/disclosure.h"
@@ -42,25 +44,6 @@ is_unsealed(Oid relid)
 	return found;
 }
 
-/* What runs: a query, or else a utility statement */
-static WriteScope running = {NULL, NULL};
-
-/* Say which query runs; looked at when a mask turns up */
-void
-unsealed_write_begin(QueryDesc *query, Node *utility, WriteScope *saved)
-{
-	*saved = running;
-	running.query = query;
-	running.utility = utility;
-}
-
-/* End what unsealed_write_begin() began */
-void
-unsealed_write_end(const WriteScope *saved)
-{
-	running = *saved;
-}
-
 /*
  * Does nothing tell what a mask stands for where it gets the class of a column?
  *
@@ -74,9 +57,9 @@ unsealed_write_refuses_mask(void)
 
 	if (disclosure_of(DATA_CLASS_UNCLASSIFIED) == DISCLOSURE_SEALED)
 		return false;
-	if (running.query != NULL)
+	if (run_scope.query != NULL)
 	{
-		PlannedStmt *statement = running.query->plannedstmt;
+		PlannedStmt *statement = run_scope.query->plannedstmt;
 
 		foreach(cell, statement->resultRelations)
 		{
@@ -85,12 +68,12 @@ unsealed_write_refuses_mask(void)
 		}
 		return statement->resultRelations == NIL;
 	}
-	if (running.utility != NULL && IsA(running.utility, CopyStmt) &&
-		((CopyStmt *) running.utility)->is_from)
+	if (run_scope.utility != NULL && IsA(run_scope.utility, CopyStmt) &&
+		((CopyStmt *) run_scope.utility)->is_from)
 	{
-		Oid			relid = RangeVarGetRelid(((CopyStmt *) running.utility)->relation, NoLock, true);
+		Oid			relid = RangeVarGetRelid(((CopyStmt *) run_scope.utility)->relation, NoLock, true);
 
 		return OidIsValid(relid) && is_unsealed(relid);
 	}
-	return running.utility != NULL;
+	return run_scope.utility != NULL;
 }

@@ -356,16 +356,16 @@ truncate_buffer(int first)
 	buffer_used = first;
 }
 
-/* Write the events of the current subtransaction */
-void
-store_flush(void)
+/* Write the events of the current subtransaction; there are some */
+static pg_noinline void
+flush_buffer(void)
 {
 	SubTransactionId sub_id;
 	int			first = buffer_used;
 	MemoryContext work_context;
 	MemoryContext old_context;
 
-	if (buffer_used == 0 || writing)
+	if (writing)
 		return;
 	sub_id = GetCurrentSubTransactionId();
 	while (first > 0 && buffer[first - 1].sub_id == sub_id)
@@ -392,6 +392,14 @@ store_flush(void)
 	MemoryContextDelete(work_context);
 	truncate_buffer(first);
 	writing = false;
+}
+
+/* Write the events of the current subtransaction; asked after every statement */
+void
+store_flush(void)
+{
+	if (buffer_used > 0)
+		flush_buffer();
 }
 
 /* Drop the events of a subtransaction that was rolled back */

@@ -3,6 +3,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -32,6 +33,7 @@
 #include "audit/reveal.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
+#include "foundation/run_scope.h"
 #include "foundation/settings.h"
 #include "identity/identity.h"
 #include "keyring/keyring.h"
@@ -59,16 +61,6 @@ static object_access_hook_type next_object_access_hook = NULL;
 static emit_log_hook_type next_emit_log_hook = NULL;
 static post_parse_analyze_hook_type next_post_parse_analyze_hook = NULL;
 static get_relation_info_hook_type next_get_relation_info_hook = NULL;
-
-/* Executor runs that enclose the current one; a top-level query runs at 1 */
-static int	executor_depth = 0;
-
-/* The query whose rows are being sent, and what is known of it */
-static QueryDesc *sending_query = NULL;
-static enum
-{
-	SIDE_EFFECTS_UNKNOWN, SIDE_EFFECTS_NONE, SIDE_EFFECTS_SOME
-}			side_effects = SIDE_EFFECTS_UNKNOWN;
 
 static void
 hub_shmem_request(void)
@@ -104,10 +96,10 @@ hub_post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 static void
 hub_executor_start(QueryDesc *query_desc, int eflags)
 {
-	identity_check_expiry();
-	redact_note_identity();
-	export_guard_executor_start(query_desc, eflags);
-	if (executor_depth == 0 && redact_applies(NULL))
+	const Identity *identity = identity_check_expiry();
+
+	export_guard_executor_start(query_desc, eflags, identity);
+	if (identity_held && run_scope.depth == 0)
 	{
 		query_desc->sourceText = redact_statement(query_desc->sourceText);
 		redact_activity();
@@ -120,111 +112,114 @@ hub_executor_start(QueryDesc *query_desc, int eflags)
 }
 
 /* Are the rows of this run sent to the client, and is reading all that it does? */
-static bool
+static inline bool
 query_sends_rows(QueryDesc *query_desc)
 {
-	return executor_depth == 1 &&
+	return run_scope.depth == 1 &&
 		query_desc->operation == CMD_SELECT &&
 		!query_desc->plannedstmt->hasModifyingCTE &&
 		(query_desc->dest->mydest == DestRemote ||
 		 query_desc->dest->mydest == DestRemoteExecute);
 }
 
-/* Do the expressions of the query keep what they get to themselves? Looked up once for a run */
+/*
+ * Do the expressions of the query keep what they get to themselves, and its errors?
+ * Looked up once for a run.
+ */
 static bool
 hub_allows_expression(void)
 {
-	if (sending_query == NULL)
+	RunScope   *scope = &run_scope;
+
+	if (scope->sending_query == NULL)
 		return true;
-	if (side_effects == SIDE_EFFECTS_UNKNOWN)
-		side_effects = side_effects_of_query(sending_query) ? SIDE_EFFECTS_SOME : SIDE_EFFECTS_NONE;
-	return side_effects == SIDE_EFFECTS_NONE;
+	if (!scope->catches_errors)
+		return false;
+	if (scope->side_effects == SIDE_EFFECTS_UNKNOWN)
+		scope->side_effects = side_effects_of_query(scope->sending_query) ? SIDE_EFFECTS_SOME : SIDE_EFFECTS_NONE;
+	return scope->side_effects == SIDE_EFFECTS_NONE;
+}
+
+/* Run a query */
+static inline void
+run_query(COMPAT_EXECUTOR_RUN_PARAMETERS)
+{
+	if (next_executor_run_hook)
+		next_executor_run_hook(COMPAT_EXECUTOR_RUN_ARGUMENTS);
+	else
+		standard_ExecutorRun(COMPAT_EXECUTOR_RUN_ARGUMENTS);
+}
+
+/* Run a query whose expressions may get plaintext: its errors must not quote it */
+static void
+run_catching_errors(COMPAT_EXECUTOR_RUN_PARAMETERS)
+{
+	MemoryContext memory = CurrentMemoryContext;
+
+	run_scope.catches_errors = true;
+	PG_TRY();
+	{
+		run_query(COMPAT_EXECUTOR_RUN_ARGUMENTS);
+	}
+	PG_CATCH();
+	{
+		if (run_scope.in_expression)
+			redact_rethrow(memory);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 static void
 hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 {
-	MemoryContext memory = CurrentMemoryContext;
-	bool		saved_to_client;
-	bool		saved_sending;
-	bool		saved_in_expression;
-	WriteScope	saved_write;
-	QueryDesc  *saved_query = sending_query;
-	volatile bool failed = true;
-	GuardScope	guard;
+	RunScope	saved = run_scope;
 
-	unsealed_write_begin(query_desc, NULL, &saved_write);
-	executor_depth++;
-	saved_to_client = disclosure_set_to_client(query_sends_rows(query_desc));
-	if (executor_depth == 1)
+	run_scope.depth++;
+	run_scope.query = query_desc;
+	run_scope.utility = NULL;
+	run_scope.to_client = query_sends_rows(query_desc);
+	run_scope.sending = false;
+	if (run_scope.depth == 1)
 	{
-		redact_activity();
-		sending_query = query_desc;
-		side_effects = SIDE_EFFECTS_UNKNOWN;
+		run_scope.sending_query = query_desc;
+		run_scope.side_effects = SIDE_EFFECTS_UNKNOWN;
+		run_scope.catches_errors = false;
+		run_scope.in_expression = false;
+		if (identity_held)
+			redact_activity();
 	}
-	saved_sending = disclosure_set_sending(false);
-	saved_in_expression = disclosure_set_in_expression(false);
-	export_guard_begin_run(query_desc, executor_depth, &guard);
-	PG_TRY();
+	if (likely(!identity_held) || !identity_present())
+		run_query(COMPAT_EXECUTOR_RUN_ARGUMENTS);
+	else
 	{
-		if (next_executor_run_hook)
-			next_executor_run_hook(COMPAT_EXECUTOR_RUN_ARGUMENTS);
+		export_guard_begin_run(query_desc);
+		if (run_scope.to_client)
+			run_catching_errors(COMPAT_EXECUTOR_RUN_ARGUMENTS);
 		else
-			standard_ExecutorRun(COMPAT_EXECUTOR_RUN_ARGUMENTS);
-		export_guard_count_run(query_desc, &guard);
-		failed = false;
+			run_query(COMPAT_EXECUTOR_RUN_ARGUMENTS);
+		export_guard_count_run(query_desc);
 	}
-	PG_FINALLY();
-	{
-		bool		may_quote = disclosure_set_in_expression(saved_in_expression);
-
-		unsealed_write_end(&saved_write);
-		disclosure_set_sending(saved_sending);
-		export_guard_end_run(query_desc, &guard);
-		executor_depth--;
-		sending_query = saved_query;
-		disclosure_set_to_client(saved_to_client);
-		if (failed && may_quote)
-			redact_rethrow(memory);
-	}
-	PG_END_TRY();
+	run_scope = saved;
 }
 
 /* AFTER triggers run here: nothing they print is on its way to the client */
 static void
 hub_executor_finish(QueryDesc *query_desc)
 {
-	bool		saved_to_client;
+	bool		saved_to_client = run_scope.to_client;
 
-	redact_note_identity();
-	if (executor_depth == 0)
+	if (identity_held && run_scope.depth == 0)
 		redact_activity();
-	/* what only reads has neither triggers nor anything else left to do */
-	if (query_desc->operation == CMD_SELECT && !query_desc->plannedstmt->hasModifyingCTE)
-	{
-		if (next_executor_finish_hook)
-			next_executor_finish_hook(query_desc);
-		else
-			standard_ExecutorFinish(query_desc);
-		audit_statement_end();
-		return;
-	}
-	executor_depth++;
-	saved_to_client = disclosure_set_to_client(false);
-	PG_TRY();
-	{
-		if (next_executor_finish_hook)
-			next_executor_finish_hook(query_desc);
-		else
-			standard_ExecutorFinish(query_desc);
-		audit_statement_end();
-	}
-	PG_FINALLY();
-	{
-		executor_depth--;
-		disclosure_set_to_client(saved_to_client);
-	}
-	PG_END_TRY();
+	run_scope.depth++;
+	run_scope.to_client = false;
+	if (next_executor_finish_hook)
+		next_executor_finish_hook(query_desc);
+	else
+		standard_ExecutorFinish(query_desc);
+	audit_statement_end();
+	run_scope.depth--;
+	run_scope.to_client = saved_to_client;
 }
 
 static void
@@ -245,12 +240,15 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 	Node	   *parsetree = pstmt->utilityStmt;
 	MemoryContext memory = CurrentMemoryContext;
 	bool		copies_in = side_channels_copies_in(parsetree);
-	const char *saved_refusal = export_guard_before_utility(parsetree);
-	bool		saved_to_client = disclosure_set_to_client(false);
-	WriteScope	saved_write;
 	volatile bool failed = true;
+	RunScope	saved = run_scope;
+	RunScope	outer;
 
-	unsealed_write_begin(NULL, parsetree, &saved_write);
+	export_guard_before_utility(parsetree);
+	run_scope.to_client = false;
+	run_scope.query = NULL;
+	run_scope.utility = parsetree;
+	run_scope_enter_utility(&outer);
 	PG_TRY();
 	{
 		protect_before_utility(parsetree);
@@ -272,26 +270,36 @@ hub_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only
 	PG_FINALLY();
 	{
 		audit_after_utility(parsetree);
-		unsealed_write_end(&saved_write);
-		export_guard_after_utility(saved_refusal);
-		disclosure_set_to_client(saved_to_client);
+		run_scope_leave_utility(&saved, &outer);
 		if (failed && copies_in)
 			side_channels_rethrow_copy_error(parsetree, memory);
 	}
 	PG_END_TRY();
 }
 
+/* An object is about to be dropped */
+static pg_noinline void
+check_drop(Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (next_object_access_hook)
+		next_object_access_hook(OAT_DROP, class_id, object_id, sub_id, arg);
+	protect_object_access(OAT_DROP, class_id, object_id, sub_id, arg);
+	audit_object_access(OAT_DROP, class_id, object_id, sub_id, arg);
+}
+
 static void
 hub_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
-	if (next_object_access_hook)
-		next_object_access_hook(access, class_id, object_id, sub_id, arg);
-	if (access == OAT_FUNCTION_EXECUTE)
-		role_rights_check_function(object_id);
-	if (access != OAT_DROP)
-		return;
-	protect_object_access(access, class_id, object_id, sub_id, arg);
-	audit_object_access(access, class_id, object_id, sub_id, arg);
+	if (access == OAT_DROP)
+		check_drop(class_id, object_id, sub_id, arg);
+	else
+	{
+		if (next_object_access_hook)
+			next_object_access_hook(access, class_id, object_id, sub_id, arg);
+		/* those of the server are called by each statement, and no affair of ours */
+		if (access == OAT_FUNCTION_EXECUTE && object_id >= FirstNormalObjectId)
+			role_rights_check_function(object_id);
+	}
 }
 
 static bool
@@ -357,6 +365,7 @@ _PG_init(void)
 
 	settings_init();
 	catalog_init();
+	run_scope_init();
 	keyring_init();
 	data_class_init();
 	identity_init();

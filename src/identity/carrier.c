@@ -38,6 +38,8 @@ typedef struct Carrier
 static char *carrier_text = NULL;
 static const Carrier *current = NULL;
 
+bool		identity_carried = false;
+
 /* Return the process whose transaction this is: ours, or a parallel worker's leader */
 static PGPROC *
 transaction_owner(void)
@@ -121,6 +123,8 @@ static void
 assign_carrier(const char *newval, void *extra)
 {
 	current = extra;
+	identity_carried = current != NULL;
+	identity_held |= identity_carried;
 	identity_changes++;
 }
 

@@ -30,15 +30,22 @@ PG_FUNCTION_INFO_V1(hub_whoami);
 PG_FUNCTION_INFO_V1(hub_require_admin);
 PG_FUNCTION_INFO_V1(hub_sees_configuration);
 
-/* Identity of a direct login, made anew on each call: it is a few words */
+/* Identity of a direct login: it is a few words */
 static Identity login_identity;
 
 /*
  * Whether the login was a member's own when last looked at. Unlike the cache it
  * is never emptied, so that error paths, which may read no catalog, can ask.
  */
-static Oid	known_login = InvalidOid;
-static bool known_login_is_member = false;
+Oid			identity_known_login = InvalidOid;
+bool		identity_known_login_is_member = false;
+
+uint64		identity_known_login_at = 0;
+
+/* The transaction in which it was looked at */
+static LocalTransactionId known_login_lxid = InvalidLocalTransactionId;
+
+bool		identity_held = false;
 
 static const IdentityScope empty_scope;
 
@@ -80,12 +87,26 @@ static const Identity *
 identity_of_login(void)
 {
 	Oid			login = GetSessionUserId();
-	const Member *member = catalog_installed() ? member_of_login(login) : NULL;
+	uint64		before = identity_changes;
+	const Member *member;
 
-	known_login = login;
-	known_login_is_member = member != NULL && member->active;
-	if (!known_login_is_member)
+	if (identity_known_login_at == before && identity_known_login == login)
+		return identity_known_login_is_member ? &login_identity : NULL;
+
+	/* who becomes a member does so between transactions: queries have begun without guards */
+	if (identity_known_login == login && !identity_known_login_is_member &&
+		known_login_lxid == compat_proc_lxid(MyProc))
 		return NULL;
+
+	member = catalog_installed() ? member_of_login(login) : NULL;
+	identity_known_login = login;
+	identity_known_login_is_member = member != NULL && member->active;
+	/* while the extension is being installed, nothing tells when it is there */
+	identity_known_login_at = catalog_installed() || !OidIsValid(catalog_schema(true)) ? before : 0;
+	known_login_lxid = compat_proc_lxid(MyProc);
+	if (!identity_known_login_is_member)
+		return NULL;
+	identity_held = true;
 	login_identity.member_id = member->member_id;
 	login_identity.role = member->role;
 	login_identity.base_role = member->base_role;
@@ -139,14 +160,14 @@ identity_current(void)
  * and any other for a member's own.
  */
 bool
-identity_present(void)
+identity_look_present(void)
 {
 	if (carrier_identity() != NULL)
 		return true;
 	if (!OidIsValid(MyDatabaseId) || MyProc == NULL)
 		return false;
-	if (known_login == GetSessionUserId())
-		return known_login_is_member;
+	if (identity_known_login == GetSessionUserId())
+		return identity_known_login_is_member;
 	return !GetSessionUserIsSuperuser();
 }
 
@@ -256,14 +277,12 @@ identity_scope(void)
 	return effective.scope;
 }
 
-/* Refuse to start a statement under an identity that is over */
-void
-identity_check_expiry(void)
+/* Refuse to start a statement under an identity that is over; returns the one that there is */
+const Identity *
+identity_look_at(void)
 {
-	const Identity *identity = carrier_identity();
+	const Identity *identity = identity_carried ? carrier_identity() : NULL;
 
-	if (!IsTransactionState())
-		return;
 	if (identity != NULL && identity->expires_at <= GetCurrentTimestamp())
 		raise_expired();
 
@@ -278,17 +297,14 @@ identity_check_expiry(void)
 	/* relations locked earlier in the transaction would not make us look */
 	AcceptInvalidationMessages();
 	if (identity == NULL)
-	{
-		/* let identity_present() know */
-		identity_of_login();
-		return;
-	}
+		return identity_of_login();	/* identity_present() is to know */
 	if (!identity_holds(identity))
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_IDENTITY_EXPIRED),
 				 errmsg("the identity of this transaction is no longer valid"),
 				 errdetail("The member was deactivated or given another role."),
 				 errhint("Roll back and authenticate again.")));
+	return identity;
 }
 
 /* Refuse those who may not change the configuration */

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "miscadmin.h"
 
 #include "types/disclosure.h"
 #include "types/region.h"
@@ -66,8 +67,28 @@ extern uint64 identity_changes;
  */
 extern const Identity *identity_current(void);
 
-/* The same, but never raises and ignores expiry: for log redaction and error paths */
-extern bool identity_present(void);
+/*
+ * Was there an identity in this session, ever? What it leaves behind stays telling: in
+ * a transaction that an error has ended, statements are still sent.
+ */
+extern bool identity_held;
+
+/* What identity_present() goes by; for the room's own use */
+extern bool identity_carried;	/* the carrier has one, of whichever transaction */
+extern Oid	identity_known_login;
+extern bool identity_known_login_is_member;
+extern uint64 identity_known_login_at;	/* identity_changes then: while it stays, that is so */
+extern bool identity_look_present(void);
+
+/* The same, but never raises and ignores expiry: for log redaction, error paths, and to go on at once when nobody is there */
+static inline bool
+identity_present(void)
+{
+	if (!identity_carried && OidIsValid(identity_known_login) &&
+		identity_known_login == GetSessionUserId())
+		return identity_known_login_is_member;
+	return identity_look_present();
+}
 
 /*
  * Whom the audit names: the identity of this transaction even if it has expired,
@@ -85,9 +106,20 @@ extern const IdentityScope *identity_scope(void);	/* of identity_effective(); em
 
 /*
  * Called at executor start: raises CH202 when the identity has expired, or when
- * its member was deactivated or moved to another role meanwhile.
+ * its member was deactivated or moved to another role meanwhile. Returns what
+ * identity_current() would.
  */
-extern void identity_check_expiry(void);
+extern const Identity *identity_look_at(void);
+
+static inline const Identity *
+identity_check_expiry(void)
+{
+	if (likely(!identity_carried && !identity_known_login_is_member &&
+			   identity_known_login_at == identity_changes &&
+			   identity_known_login == GetSessionUserId()))
+		return NULL;
+	return identity_look_at();
+}
 
 /*
  * Raises CH205 unless the caller is a superuser or an effective identity whose

@@ -80,7 +80,7 @@ forget_members(Datum arg, Oid relid)
 	identity_changes++;
 }
 
-/* Forget members when roles or their memberships change */
+/* Forget members when roles, their memberships or schemas change */
 static void
 forget_members_of_roles(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -94,6 +94,8 @@ member_init(void)
 	catalog_watch_relations(forget_members);
 	CacheRegisterSyscacheCallback(AUTHOID, forget_members_of_roles, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_members_of_roles, (Datum) 0);
+	/* the extension's schema comes and goes */
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_members_of_roles, (Datum) 0);
 }
 
 /* Order two regions or two ids */

@@ -2,22 +2,10 @@
 
 #include "foundation/catalog.h"
 #include "foundation/errors.h"
+#include "foundation/run_scope.h"
 #include "types/disclosure.h"
 
 DisclosureRule disclosure_rule = {0};
-
-/*
- * True while rows are on their way to the client. Also true between executor
- * and utility runs: rows of RETURNING, FETCH and held cursors are sent from a
- * store there.
- */
-static bool to_client = true;
-
-/* A receiver is sending a row: output is for the wire, not for an expression */
-static bool sending = false;
-
-/* Output gave plaintext to an expression of the query that runs */
-static bool in_expression = false;
 
 /*
  * Answers of the rule, while it stands by them: a query shows the same few classes
@@ -52,53 +40,16 @@ disclosure_init(void)
 	catalog_watch_relations(forget_answers);
 }
 
-/* Tell whether output goes to the client */
-bool
-disclosure_to_client(void)
-{
-	return to_client;
-}
-
-/* Say whether output goes to the client; returns what it was before */
-bool
-disclosure_set_to_client(bool new_value)
-{
-	bool		old_value = to_client;
-
-	to_client = new_value;
-	return old_value;
-}
-
-/* Say whether a row is being sent; returns what it was before */
-bool
-disclosure_set_sending(bool new_value)
-{
-	bool		old_value = sending;
-
-	sending = new_value;
-	return old_value;
-}
-
 /* Tell whether output may give plaintext, and remember when it is to an expression */
 bool
 disclosure_allows_output(void)
 {
-	if (sending)
+	if (run_scope.sending)
 		return true;
 	if (disclosure_rule.allows_expression != NULL && !disclosure_rule.allows_expression())
 		return false;
-	in_expression = true;
+	run_scope.in_expression = true;
 	return true;
-}
-
-/* Say whether output gave plaintext to an expression; returns what it was before */
-bool
-disclosure_set_in_expression(bool new_value)
-{
-	bool		old_value = in_expression;
-
-	in_expression = new_value;
-	return old_value;
 }
 
 /* Ask the rule; sealed while nobody has set one */

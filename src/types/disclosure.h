@@ -62,21 +62,8 @@ extern DisclosureRule disclosure_rule;
 
 extern void disclosure_init(void);
 
-/* what the executor and utility hooks tell: are rows on their way to the client? */
-extern bool disclosure_to_client(void);
-extern bool disclosure_set_to_client(bool to_client);
-
-/* and is it a row that is being sent, or an expression of the query? Returns what was before */
-extern bool disclosure_set_sending(bool sending);
-
 /* May output give plaintext, of a query whose rows are on their way to the client? */
 extern bool disclosure_allows_output(void);
-
-/*
- * Did an expression get plaintext since this was last set to false? Then an error
- * may quote it.
- */
-extern bool disclosure_set_in_expression(bool in_expression);
 
 extern Disclosure disclosure_of(uint16 class_id);
 extern Disclosure disclosure_of_value(uint16 class_id, const pg_uuid_t *subject);

@@ -22,6 +22,7 @@
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/errors.h"
+#include "foundation/run_scope.h"
 #include "foundation/memory.h"
 #include "keyring/keyring.h"
 #include "types/data_class.h"
@@ -381,7 +382,7 @@ inside_function(void)
 static char *
 print_value(const struct varlena *value)
 {
-	if (disclosure_to_client() && !inside_function() && disclosure_allows_output())
+	if (run_scope.to_client && !inside_function() && disclosure_allows_output())
 		return encrypted_disclose(value);
 	return envelope_to_token(value);
 }

@@ -97,6 +97,12 @@ drop_run(const QueryDesc *query)
 		{
 			GuardedRun *run = *link;
 
+			/* one that still seems to run has ended in an error, with all inside it */
+			for (GuardedRun *other = run_scope.guarded_run; other != NULL; other = other->outer)
+			{
+				if (other == run)
+					run_scope.guarded_run = run->outer;
+			}
 			*link = run->next;
 			run->next = spare_runs;
 			spare_runs = run;

@@ -55,6 +55,7 @@ ROOM_SQL = \
 	src/audit/audit.sql \
 	src/audit/reveal.sql \
 	src/audit/seal.sql \
+	src/audit/log_key.sql \
 	src/audit/retire.sql \
 	src/audit/verify.sql \
 	src/audit/compliance.sql \

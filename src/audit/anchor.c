@@ -14,6 +14,7 @@
 #include "audit/anchor.h"
 #include "audit/block.h"
 #include "audit/checkpoint.h"
+#include "audit/log_key.h"
 #include "foundation/settings.h"
 
 /* Longest note that is looked for at the end of a file */
@@ -152,7 +153,8 @@ anchor_check(const char *kept, const char *origin, uint64 size)
 		return "the checkpoint that was kept is of no block";
 	block_log_range(noted, &range);
 	merkle_range_root(&range, &root);
-	if (!checkpoint_verify(note, origin, noted, &root))
-		return "the log is not the one that the checkpoint was made of, or the checkpoint is not signed by this hub";
+	if (!checkpoint_verify(note, origin, noted, &root, log_keys_of_size(log_keys_read(), noted),
+						   true))
+		return "the log is not the one that the checkpoint was made of, or the checkpoint is not signed by the key of that time";
 	return NULL;
 }

@@ -8,6 +8,8 @@
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
@@ -15,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "audit/block.h"
 #include "foundation/compat.h"
@@ -66,6 +69,9 @@ enum
 static SPIPlanPtr last_plan = NULL;
 static SPIPlanPtr number_plan = NULL;
 static SPIPlanPtr node_plan = NULL;
+static SPIPlanPtr range_plan = NULL;
+
+PG_FUNCTION_INFO_V1(hub_audit_blocks_of);
 
 /* Read a bytea column that must be a hash; false when it is not */
 static bool
@@ -238,6 +244,93 @@ block_by_number(int64 number, AuditBlock *block)
 			 "SELECT %s FROM hub.audit_block b WHERE b.block_no = $1", block_columns);
 	SPI_execute_plan(engine_prepare(&number_plan, query, 1, types), values, NULL, true, 1);
 	return read_result(block);
+}
+
+/* Does a block come late enough for a search? */
+typedef bool (*BlockTest) (const AuditBlock *block, uint64 xid);
+
+/* Find the first block that passes a test which all after it pass too; one past the last if none */
+static int64
+first_block(BlockTest test, uint64 xid, int64 last_number, AuditBlock *block)
+{
+	int64		low = 0;
+	int64		high = last_number + 1;
+
+	while (low < high)
+	{
+		int64		middle = low + (high - low) / 2;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!block_by_number(middle, block))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("block %lld of the audit trail is missing", (long long) middle),
+					 errhint("Call hub.verify_audit() for all that is wrong.")));
+		if (test(block, xid))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/* Find the block that holds a transaction; see block.h */
+bool
+block_of_transaction(uint64 xid, int64 last_number, AuditBlock *block)
+{
+	int64		number = first_block(block_sees, xid, last_number, block);
+
+	return number <= last_number && block_by_number(number, block);
+}
+
+/* BlockTest: may the block hold this transaction or a later one? */
+static bool
+may_hold(const AuditBlock *block, uint64 xid)
+{
+	return block->xid_base + block->snapshot.xmax > xid;
+}
+
+/* BlockTest: does the block see this transaction and all before it? */
+static bool
+sees_all(const AuditBlock *block, uint64 xid)
+{
+	return block->xid_base + block->snapshot.xmin > xid;
+}
+
+/* Return the numbers of the blocks that may hold events of transactions in a range */
+Datum
+hub_audit_blocks_of(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			types[4] = {INT8OID, INT8OID, XID8OID, XID8OID};
+	Datum		values[4] = {0, 0, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	AuditBlock	block;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	SPI_connect();
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (block_last(&block))
+	{
+		int64		last_number = block.number;
+
+		values[0] = Int64GetDatum(first_block(may_hold, DatumGetUInt64(values[2]), last_number,
+											  &block));
+		values[1] = Int64GetDatum(first_block(sees_all, DatumGetUInt64(values[3]), last_number,
+											  &block));
+		SPI_execute_plan(engine_prepare(&range_plan,
+										"SELECT b.block_no FROM hub.audit_block b "
+										"WHERE b.block_no OPERATOR(pg_catalog.>=) $1 "
+										"AND b.block_no OPERATOR(pg_catalog.<=) $2 "
+										"AND b.event_count OPERATOR(pg_catalog.>) 0 "
+										"AND b.last_xid OPERATOR(pg_catalog.>=) $3 "
+										"AND b.first_xid OPERATOR(pg_catalog.<=) $4", 4, types),
+						 values, NULL, true, 0);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+	}
+	PopActiveSnapshot();
+	SPI_finish();
+	return (Datum) 0;
 }
 
 /* Append a hash in hexadecimal, and a line feed */

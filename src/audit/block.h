@@ -87,6 +87,10 @@ extern const char block_columns[];
 extern bool block_read(HeapTuple tuple, TupleDesc tupdesc, AuditBlock *block);
 extern bool block_last(AuditBlock *block);
 extern bool block_by_number(int64 number, AuditBlock *block);
+
+/* Read the block that holds a transaction: the first that sees it, as all after it do; false if none up to the last */
+extern bool block_of_transaction(uint64 xid, int64 last_number, AuditBlock *block);
+
 extern void block_header(const AuditBlock *block, StringInfo buf);
 
 extern bool block_parse_snapshot(const char *text, BlockSnapshot *snapshot);

@@ -25,7 +25,6 @@ static SPIPlanPtr origin_plan = NULL;
 static SPIPlanPtr create_plan = NULL;
 
 PG_FUNCTION_INFO_V1(hub_audit_checkpoint);
-PG_FUNCTION_INFO_V1(hub_audit_public_key);
 
 /* Encode in base64, with padding */
 char *
@@ -89,61 +88,129 @@ key_id(const char *name, const uint8 *public_key, uint8 *id)
 	pfree(buf.data);
 }
 
-/* Write the text that is signed */
+/* Write a public key as c2sp.org/signed-note does: name, key id, type and key */
+char *
+checkpoint_public_key(const char *origin, int generation)
+{
+	uint8		key[1 + KEYRING_PUBLIC_KEY_BYTES];
+	uint8		id[NOTE_KEY_ID_BYTES];
+
+	key[0] = NOTE_ED25519;
+	keyring_public_key(SIGNING_KEY_CHECKPOINT, generation, key + 1);
+	key_id(origin, key + 1, id);
+	return psprintf("%s+%02x%02x%02x%02x+%s", origin, id[0], id[1], id[2], id[3],
+					checkpoint_base64(key, sizeof(key)));
+}
+
+/* Write the text that is signed; where the key changes, it names both */
 static void
-checkpoint_text(StringInfo note, const char *origin, uint64 size, const MerkleHash *root)
+checkpoint_text(StringInfo note, const char *origin, uint64 size, const MerkleHash *root,
+				CheckpointKeys keys)
 {
 	appendStringInfo(note, "%s\n" UINT64_FORMAT "\n%s\n", origin, size,
 					 checkpoint_base64(root->bytes, MERKLE_HASH_BYTES));
+	if (keys.before != keys.now)
+		appendStringInfo(note, "old-key %s\nnew-key %s\n",
+						 checkpoint_public_key(origin, keys.before),
+						 checkpoint_public_key(origin, keys.now));
+}
+
+/* Append a signature of the first bytes of a note */
+static void
+append_signature(StringInfo note, Size signed_len, const char *origin, int generation)
+{
+	uint8		public_key[KEYRING_PUBLIC_KEY_BYTES];
+	uint8		signature[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES];
+
+	keyring_public_key(SIGNING_KEY_CHECKPOINT, generation, public_key);
+	key_id(origin, public_key, signature);
+	keyring_sign(SIGNING_KEY_CHECKPOINT, generation, note->data, signed_len,
+				 signature + NOTE_KEY_ID_BYTES);
+	appendStringInfo(note, "%s%s %s\n", NOTE_SIGNATURE_MARK, origin,
+					 checkpoint_base64(signature, sizeof(signature)));
 }
 
 /* Make and sign a checkpoint */
 char *
-checkpoint_sign(const char *origin, uint64 size, const MerkleHash *root)
+checkpoint_sign(const char *origin, uint64 size, const MerkleHash *root, CheckpointKeys keys)
 {
 	StringInfoData note;
-	uint8		public_key[KEYRING_PUBLIC_KEY_BYTES];
-	uint8		signature[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES];
+	Size		signed_len;
 
 	initStringInfo(&note);
-	checkpoint_text(&note, origin, size, root);
-	keyring_public_key(SIGNING_KEY_CHECKPOINT, public_key);
-	key_id(origin, public_key, signature);
-	keyring_sign(SIGNING_KEY_CHECKPOINT, note.data, note.len, signature + NOTE_KEY_ID_BYTES);
-	appendStringInfo(&note, "\n%s%s %s\n", NOTE_SIGNATURE_MARK, origin,
-					 checkpoint_base64(signature, sizeof(signature)));
+	checkpoint_text(&note, origin, size, root, keys);
+	signed_len = note.len;
+	appendStringInfoChar(&note, '\n');
+	if (keys.before != keys.now)
+		append_signature(&note, signed_len, origin, keys.before);
+	append_signature(&note, signed_len, origin, keys.now);
 	return note.data;
 }
 
-/* Is the note a checkpoint of exactly that, signed by this hub's key? */
-bool
-checkpoint_verify(const char *note, const char *origin, uint64 size, const MerkleHash *root)
+/* Read a signature line, without its line feed: key id and signature; false when it is of another name or type */
+static bool
+read_signature(const char *line, Size len, const char *origin,
+			   uint8 signature[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES])
 {
+	char	   *begin = psprintf("%s%s ", NOTE_SIGNATURE_MARK, origin);
+	Size		begin_len = strlen(begin);
+	uint8		bytes[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES + 3];
+	char	   *text;
+
+	if (len <= begin_len || strncmp(line, begin, begin_len) != 0)
+		return false;
+	text = pnstrdup(line + begin_len, len - begin_len);
+	/* unsigned bytes since PG 18, signed before: void fits both */
+	if (pg_b64_decode(text, (int) strlen(text), (void *) bytes, sizeof(bytes)) !=
+		NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES)
+		return false;
+	memcpy(signature, bytes, NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES);
+	/* there is one way to write it */
+	return strcmp(checkpoint_base64(bytes, NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES), text) == 0;
+}
+
+/* Is the note a checkpoint of exactly that, signed by exactly these keys? See checkpoint.h */
+bool
+checkpoint_verify(const char *note, const char *origin, uint64 size, const MerkleHash *root,
+				  CheckpointKeys keys, bool others)
+{
+	int			generations[2] = {keys.before, keys.now};
+	int			next = keys.before == keys.now ? 1 : 0;
 	StringInfoData text;
-	uint8		public_key[KEYRING_PUBLIC_KEY_BYTES];
-	uint8		expected_id[NOTE_KEY_ID_BYTES];
-	uint8		signature[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES + 3];
-	Size		signed_len;
-	int			len;
+	const char *line;
+	const char *end;
 
 	initStringInfo(&text);
-	checkpoint_text(&text, origin, size, root);
-	signed_len = text.len;
-	appendStringInfo(&text, "\n%s%s ", NOTE_SIGNATURE_MARK, origin);
-	if (strncmp(note, text.data, text.len) != 0)
+	checkpoint_text(&text, origin, size, root, keys);
+	if (strncmp(note, text.data, text.len) != 0 || note[text.len] != '\n')
 		return false;
-	len = strlen(note) - text.len;
-	if (len < 1 || note[text.len + len - 1] != '\n')
-		return false;
-	/* unsigned bytes since PG 18, signed before: void fits both */
-	len = pg_b64_decode(note + text.len, len - 1, (void *) signature, sizeof(signature));
-	if (len != NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES)
-		return false;
-	keyring_public_key(SIGNING_KEY_CHECKPOINT, public_key);
-	key_id(origin, public_key, expected_id);
-	return memcmp(expected_id, signature, NOTE_KEY_ID_BYTES) == 0 &&
-		keyring_verify_signature(public_key, text.data, signed_len,
-								 signature + NOTE_KEY_ID_BYTES);
+	for (line = note + text.len + 1; *line != '\0'; line = end + 1)
+	{
+		uint8		signature[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES];
+		uint8		public_key[KEYRING_PUBLIC_KEY_BYTES];
+		uint8		expected_id[NOTE_KEY_ID_BYTES];
+
+		end = strchr(line, '\n');
+		if (end == NULL)
+			return false;
+		if (next < lengthof(generations) &&
+			read_signature(line, end - line, origin, signature))
+		{
+			keyring_public_key(SIGNING_KEY_CHECKPOINT, generations[next], public_key);
+			key_id(origin, public_key, expected_id);
+			if (memcmp(expected_id, signature, NOTE_KEY_ID_BYTES) == 0)
+			{
+				if (!keyring_verify_signature(public_key, text.data, text.len,
+											  signature + NOTE_KEY_ID_BYTES))
+					return false;
+				next++;
+				continue;
+			}
+		}
+		if (!others)
+			return false;
+	}
+	return next == lengthof(generations);
 }
 
 /* Return the last checkpoint, as it was signed when its block was sealed */
@@ -160,38 +227,6 @@ hub_audit_checkpoint(PG_FUNCTION_ARGS)
 		MemoryContext old_context = MemoryContextSwitchTo(caller);
 
 		result = cstring_to_text(block.checkpoint);
-		MemoryContextSwitchTo(old_context);
-	}
-	SPI_finish();
-	if (result == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(result);
-}
-
-/* Return the key that checkpoints are verified with, as c2sp.org/signed-note writes it */
-Datum
-hub_audit_public_key(PG_FUNCTION_ARGS)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	uint8		key[1 + KEYRING_PUBLIC_KEY_BYTES];
-	uint8		id[NOTE_KEY_ID_BYTES];
-	char	   *origin;
-	text	   *result = NULL;
-
-	key[0] = NOTE_ED25519;
-	keyring_public_key(SIGNING_KEY_CHECKPOINT, key + 1);
-	SPI_connect();
-	origin = checkpoint_origin();
-	if (origin != NULL)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(caller);
-		StringInfoData vkey;
-
-		key_id(origin, key + 1, id);
-		initStringInfo(&vkey);
-		appendStringInfo(&vkey, "%s+%02x%02x%02x%02x+%s", origin, id[0], id[1], id[2], id[3],
-						 checkpoint_base64(key, sizeof(key)));
-		result = cstring_to_text_with_len(vkey.data, vkey.len);
 		MemoryContextSwitchTo(old_context);
 	}
 	SPI_finish();

@@ -18,11 +18,23 @@ extern char *checkpoint_origin(void);
 /* Make that name, once. Within SPI */
 extern char *checkpoint_create_origin(void);
 
-extern char *checkpoint_sign(const char *origin, uint64 size, const MerkleHash *root);
+/* Generations of the key that signs; two where it changes */
+typedef struct CheckpointKeys
+{
+	int			before;
+	int			now;
+} CheckpointKeys;
 
-/* Is the note a checkpoint of exactly that, signed by this hub's key? */
+extern char *checkpoint_public_key(const char *origin, int generation);
+extern char *checkpoint_sign(const char *origin, uint64 size, const MerkleHash *root,
+							 CheckpointKeys keys);
+
+/*
+ * Is the note a checkpoint of exactly that, signed by exactly these keys? A note
+ * that was kept elsewhere may have signatures of others besides.
+ */
 extern bool checkpoint_verify(const char *note, const char *origin, uint64 size,
-							  const MerkleHash *root);
+							  const MerkleHash *root, CheckpointKeys keys, bool others);
 
 extern char *checkpoint_base64(const void *bytes, Size len);
 

@@ -45,7 +45,7 @@
 #define AUDIT_OWNER "hub_audit_owner"
 
 static const char *const trail_tables[] = {
-	"audit_event", "audit_transaction", "audit_origin", "audit_block", "audit_log",
+	"audit_event", "audit_transaction", "audit_origin", "audit_block", "audit_log", "audit_key",
 	"audit_retirement", "audit_retired_block", "audit_retired_event", "audit_verification_break"
 };
 

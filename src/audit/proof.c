@@ -22,6 +22,7 @@
 #include "audit/block.h"
 #include "audit/checkpoint.h"
 #include "audit/event.h"
+#include "audit/log_key.h"
 #include "audit/scan.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
@@ -183,33 +184,6 @@ collect_transactions(Wanted *wanted, const BlockSnapshot *before, const AuditBlo
 	scan_end(scan);
 }
 
-/*
- * Find the block that holds a transaction: the first that sees it. Once a block
- * sees it all later ones do.
- */
-static bool
-find_block(uint64 xid, int64 last_number, AuditBlock *block)
-{
-	int64		low = 0;
-	int64		high = last_number + 1;
-
-	while (low < high)
-	{
-		int64		middle = low + (high - low) / 2;
-
-		if (!block_by_number(middle, block))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("block %lld of the audit trail is missing", (long long) middle),
-					 errhint("Call hub.verify_audit() for all that is wrong.")));
-		if (block_sees(block, xid))
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low <= last_number && block_by_number(low, block);
-}
-
 /* Append a list of hashes in base64 */
 static void
 append_path(StringInfo json, const MerkleHash *path, int count)
@@ -245,6 +219,27 @@ append_text(StringInfo json, const char *name, const char *value)
 	escape_json(json, value);
 }
 
+/* Append the checkpoints by which the key of the log has changed, up to a block; nothing if never */
+static void
+append_key_changes(StringInfo json, int64 last_number)
+{
+	LogKeys    *keys = log_keys_read();
+	bool		first = true;
+
+	for (int i = 0; i < keys->count; i++)
+	{
+		AuditBlock	block;
+
+		if (!block_of_transaction(keys->changes[i].xid, last_number, &block))
+			break;
+		appendStringInfoString(json, first ? ", \"key_changes\": [" : ", ");
+		escape_json(json, block.checkpoint);
+		first = false;
+	}
+	if (!first)
+		appendStringInfoChar(json, ']');
+}
+
 /* Make jsonb of what was written, in the caller's context */
 static Datum
 finish_json(StringInfo json, MemoryContext caller)
@@ -277,7 +272,7 @@ hub_audit_proof(PG_FUNCTION_ARGS)
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
-	if (!block_last(&last) || !find_block(xid, last.number, &block))
+	if (!block_last(&last) || !block_of_transaction(xid, last.number, &block))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("transaction " UINT64_FORMAT " is not sealed yet", xid),
@@ -310,6 +305,7 @@ hub_audit_proof(PG_FUNCTION_ARGS)
 	append_path(&json, path, count);
 	appendStringInfoString(&json, "}, ");
 	append_text(&json, "checkpoint", last.checkpoint);
+	append_key_changes(&json, last.number);
 	appendStringInfoChar(&json, '}');
 	result = finish_json(&json, caller);
 	SPI_finish();
@@ -349,6 +345,7 @@ hub_audit_consistency(PG_FUNCTION_ARGS)
 	append_text(&json, "old_checkpoint", old_block.checkpoint);
 	appendStringInfoString(&json, ", ");
 	append_text(&json, "new_checkpoint", new_block.checkpoint);
+	append_key_changes(&json, new_block.number);
 	appendStringInfoChar(&json, '}');
 	result = finish_json(&json, caller);
 	SPI_finish();
@@ -497,10 +494,10 @@ export_candidates(Oid partition)
 {
 	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
 												  get_rel_name(partition));
-	int			result = SPI_execute(psprintf("SELECT b.block_no FROM hub.audit_block b, "
-											  "(SELECT e.xid AS first FROM %1$s e ORDER BY e.xid LIMIT 1) f, "
-											  "(SELECT e.xid AS last FROM %1$s e ORDER BY e.xid DESC LIMIT 1) l "
-											  "WHERE b.event_count > 0 AND b.first_xid <= l.last AND b.last_xid >= f.first "
+	int			result = SPI_execute(psprintf("SELECT b.block_no FROM "
+											  "(SELECT e.xid FROM %1$s e ORDER BY e.xid LIMIT 1) f (xid), "
+											  "(SELECT e.xid FROM %1$s e ORDER BY e.xid DESC LIMIT 1) l (xid), "
+											  "LATERAL hub.audit_blocks_of(f.xid, l.xid) b (block_no) "
 											  "ORDER BY b.block_no", name), true, 0);
 
 	if (result != SPI_OK_SELECT)
@@ -564,6 +561,7 @@ hub_audit_partition_lines(PG_FUNCTION_ARGS)
 	append_text(&json, "partition", get_rel_name(partition));
 	appendStringInfoString(&json, ", ");
 	append_text(&json, "checkpoint", last.checkpoint);
+	append_key_changes(&json, last.number);
 	appendStringInfoChar(&json, '}');
 	export_line(&export, json.data);
 

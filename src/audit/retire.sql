@@ -73,11 +73,18 @@ CREATE FUNCTION hub.audit_xid() RETURNS xid8
 	AS 'MODULE_PATHNAME', 'hub_audit_xid';
 COMMENT ON FUNCTION hub.audit_xid() IS 'the xid that events of this transaction have';
 
+-- What the trail says of itself is kept: what was retired, and which key signs.
+CREATE FUNCTION hub.audit_event_stays(operation text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(operation IN ('RETIRE', 'ROTATE'), false);
+COMMENT ON FUNCTION hub.audit_event_stays(text) IS 'is an event with this operation one that is never retired?';
+
 -- Marks what goes as retired and, unless its partition is going to be taken off,
 -- removes it. What is recorded of retirements stays.
 CREATE FUNCTION hub.mark_audit_retired(retirement xid8, "from" timestamptz, before timestamptz, remove boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+	range record;
 	block record;
 	earlier record;
 	kept bigint;
@@ -87,21 +94,22 @@ DECLARE
 BEGIN
 	LOCK TABLE hub.audit_block IN SHARE ROW EXCLUSIVE MODE;
 	PERFORM set_config('session_replication_role', 'replica', true);
+	SELECT min(e.xid) AS first, max(e.xid) AS last INTO range
+	FROM hub.audit_event e WHERE e.recorded_at >= "from" AND e.recorded_at < before;
 	FOR block IN
-		SELECT b.* FROM hub.audit_block b
-		WHERE b.event_count > 0 AND NOT EXISTS (SELECT FROM hub.audit_retired_block r WHERE r.block_no = b.block_no)
+		SELECT b.* FROM hub.audit_block b JOIN hub.audit_blocks_of(range.first, range.last) c ON c = b.block_no
+		WHERE NOT EXISTS (SELECT FROM hub.audit_retired_block r WHERE r.block_no = b.block_no)
 		ORDER BY b.block_no
 	LOOP
 		SELECT b.* INTO earlier FROM hub.audit_block b WHERE b.block_no = block.block_no - 1 AND b.xid_base = block.xid_base;
-		SELECT count(*) FILTER (WHERE e.recorded_at >= "from" AND e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'),
-			count(*) FILTER (WHERE e.recorded_at < "from" OR e.recorded_at >= before OR e.operation = 'RETIRE')
+		SELECT count(*) FILTER (WHERE e.recorded_at >= "from" AND e.recorded_at < before AND NOT hub.audit_event_stays(e.operation)),
+			count(*) FILTER (WHERE e.recorded_at < "from" OR e.recorded_at >= before OR hub.audit_event_stays(e.operation))
 		INTO doomed, kept
 		FROM hub.audit_event e
 		WHERE e.xid BETWEEN block.first_xid AND block.last_xid
 			AND pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, block.snapshot)
 			AND (earlier.block_no IS NULL
 				OR NOT pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, earlier.snapshot));
-		-- later blocks may hold long transactions, so the loop does not end at the first that is young
 		CONTINUE WHEN doomed = 0;
 		IF kept = 0 AND NOT EXISTS (SELECT FROM hub.audit_retired_event r WHERE r.block_no = block.block_no) THEN
 			INSERT INTO hub.audit_retired_block VALUES (block.block_no, retirement);
@@ -115,7 +123,7 @@ BEGIN
 			SELECT e.xid, e.ordinal, block.block_no, sha256('\x00'::bytea || hub.audit_canonical(e)), e.tag, retirement
 			FROM hub.audit_event e
 			WHERE e.xid BETWEEN block.first_xid AND block.last_xid
-				AND e.recorded_at >= "from" AND e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'
+				AND e.recorded_at >= "from" AND e.recorded_at < before AND NOT hub.audit_event_stays(e.operation)
 				AND pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, block.snapshot)
 				AND (earlier.block_no IS NULL
 					OR NOT pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, earlier.snapshot));
@@ -123,7 +131,7 @@ BEGIN
 		IF remove THEN
 			DELETE FROM hub.audit_event e
 			WHERE e.xid BETWEEN block.first_xid AND block.last_xid
-				AND e.recorded_at >= "from" AND e.recorded_at < before AND e.operation IS DISTINCT FROM 'RETIRE'
+				AND e.recorded_at >= "from" AND e.recorded_at < before AND NOT hub.audit_event_stays(e.operation)
 				AND pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, block.snapshot)
 				AND (earlier.block_no IS NULL
 					OR NOT pg_visible_in_snapshot((e.xid::text::numeric - block.xid_base)::text::xid8, earlier.snapshot));
@@ -197,16 +205,16 @@ BEGIN
 	retirement := hub.audit_xid();
 	INSERT INTO hub.audit_retirement VALUES (retirement, bounds[2]::timestamptz);
 	marked := hub.mark_audit_retired(retirement, bounds[1]::timestamptz, bounds[2]::timestamptz, false);
-	EXECUTE format('SELECT count(*) FROM %s e WHERE e.operation IS DISTINCT FROM ''RETIRE''', partition) INTO present;
+	EXECUTE format('SELECT count(*) FROM %s e WHERE NOT hub.audit_event_stays(e.operation)', partition) INTO present;
 	IF present <> marked THEN
 		RAISE EXCEPTION '% events of "%" are not sealed yet', present - marked, partition
 			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'CALL hub.seal_audit() first, and see that hub.verify_audit() finds nothing.';
 	END IF;
 	PERFORM hub.take_off_audit_partition(partition);
 
-	-- what was recorded of earlier retirements stays; without a partition its place is the default one
+	-- what the trail says of itself stays; without a partition its place is the default one
 	PERFORM set_config('session_replication_role', 'replica', true);
-	EXECUTE format('INSERT INTO hub.audit_event SELECT e.* FROM %s e WHERE e.operation = ''RETIRE''', partition);
+	EXECUTE format('INSERT INTO hub.audit_event SELECT e.* FROM %s e WHERE hub.audit_event_stays(e.operation)', partition);
 	PERFORM set_config('session_replication_role', replication_role, true);
 	PERFORM hub.record_relation_event('config', 'hub.audit_event', 'RETIRE',
 		jsonb_build_object('retired', hub.audit_retirement_digest(retirement), 'events', marked, 'partition', partition::text));

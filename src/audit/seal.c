@@ -21,6 +21,7 @@
 #include "audit/block.h"
 #include "audit/checkpoint.h"
 #include "audit/event.h"
+#include "audit/log_key.h"
 #include "audit/scan.h"
 #include "audit/seal.h"
 #include "audit/witness.h"
@@ -164,9 +165,9 @@ bytes_datum(const void *bytes, Size len)
 	return PointerGetDatum(value);
 }
 
-/* Append a header to the log and write its block */
+/* Append a header to the log and write its block after the last one, if there is one */
 static void
-write_block(AuditBlock *block)
+write_block(AuditBlock *block, const AuditBlock *last)
 {
 	Oid			types[14] = {INT8OID, INT4OID, INT8OID, TEXTOID, XID8OID, XID8OID, INT8OID,
 		BYTEAOID, INT8OID, BYTEAOID, BYTEAOID, TIMESTAMPTZOID, BYTEAOID, TEXTOID};
@@ -175,6 +176,8 @@ write_block(AuditBlock *block)
 	MerkleRange log;
 	MerkleHash	root;
 	CompletedNodes nodes = {0};
+	LogKeys    *keys = log_keys_read();
+	CheckpointKeys signers = {log_keys_after(keys, last), log_keys_after(keys, block)};
 
 	initStringInfo(&header);
 	appendStringInfoChar(&header, 0);
@@ -183,7 +186,7 @@ write_block(AuditBlock *block)
 	merkle_leaf(header.data, header.len, &new_header);
 	merkle_range_append(&log, &new_header, keep_node, &nodes);
 	merkle_range_root(&log, &root);
-	block->checkpoint = checkpoint_sign(checkpoint_create_origin(), log.size, &root);
+	block->checkpoint = checkpoint_sign(checkpoint_create_origin(), log.size, &root, signers);
 
 	values[0] = Int64GetDatum(block->number);
 	values[1] = Int32GetDatum(block->origin);
@@ -252,7 +255,7 @@ seal_block(const AuditBlock *last, int32 origin, uint64 xid_base, char *snapshot
 	if (last)
 		block.previous = last->nodes[0];
 	block.sealed_at = GetCurrentTimestamp();
-	write_block(&block);
+	write_block(&block, last);
 	return true;
 }
 

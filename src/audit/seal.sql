@@ -67,10 +67,10 @@ CREATE FUNCTION hub.audit_checkpoint() RETURNS text
 	AS 'MODULE_PATHNAME', 'hub_audit_checkpoint';
 COMMENT ON FUNCTION hub.audit_checkpoint() IS 'last checkpoint of the audit trail, a signed note that public transparency-log tools verify; NULL before the first block';
 
-CREATE FUNCTION hub.audit_public_key() RETURNS text
-	LANGUAGE c STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'hub_audit_public_key';
-COMMENT ON FUNCTION hub.audit_public_key() IS 'key that checkpoints verify with, in the form of c2sp.org/signed-note; NULL before the first block';
+CREATE FUNCTION hub.audit_blocks_of(first xid8, last xid8) RETURNS SETOF bigint
+	LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'hub_audit_blocks_of';
+COMMENT ON FUNCTION hub.audit_blocks_of(xid8, xid8) IS 'numbers of the blocks that may hold events of transactions from first to last, found by bisection; engine only';
 
 CREATE FUNCTION hub.verify_audit(
 	OUT kind text, OUT block_no bigint, OUT xid xid8, OUT ordinal integer, OUT detail text)
@@ -98,5 +98,5 @@ COMMENT ON FUNCTION hub.audit_consistency(bigint, bigint) IS 'proof that the log
 
 GRANT EXECUTE ON FUNCTION hub.audit_proof(xid8, integer), hub.audit_consistency(bigint, bigint) TO hub_compliance, hub_admin;
 GRANT EXECUTE ON FUNCTION hub.verify_audit(), hub.verify_audit_anchor(text) TO hub_compliance, hub_admin;
-GRANT EXECUTE ON FUNCTION hub.audit_checkpoint(), hub.audit_public_key() TO hub_compliance, hub_admin;
+GRANT EXECUTE ON FUNCTION hub.audit_checkpoint() TO hub_compliance, hub_admin;
 GRANT EXECUTE ON PROCEDURE hub.seal_audit() TO hub_compliance, hub_admin;

@@ -42,6 +42,7 @@ typedef struct RowSink
 } RowSink;
 
 static SPIPlanPtr retirements_plan = NULL;
+static SPIPlanPtr keys_plan = NULL;
 
 PG_FUNCTION_INFO_V1(hub_verify_audit);
 PG_FUNCTION_INFO_V1(hub_verify_audit_anchor);
@@ -116,19 +117,17 @@ check_contents(LogCheck *check)
 	verify_share(ranges, count, max_parallel_workers_per_gather, check->sink);
 }
 
-/* Check that the trail bears out what was retired */
+/* Report what a query finds that the trail does not bear out: xid and what is wrong */
 static void
-check_retirements(VerifySink *sink)
+check_borne_out(VerifySink *sink, const char *kind, SPIPlanPtr *plan, const char *query)
 {
-	engine_prepare(&retirements_plan,
-				   "SELECT r.xid, r.detail FROM hub.broken_audit_retirements() r", 0, NULL);
-	SPI_execute_plan(retirements_plan, NULL, NULL, true, 0);
+	SPI_execute_plan(engine_prepare(plan, query, 0, NULL), NULL, NULL, true, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		bool		isnull;
 
-		verify_report(sink, "retirement", -1,
+		verify_report(sink, kind, -1,
 					  DatumGetUInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull)), 0,
 					  SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2));
 	}
@@ -162,6 +161,8 @@ verify_begin(LogCheck *check, char **anchored)
 	PopActiveSnapshot();
 	*anchored = check->origin ? anchor_last(check->origin) : NULL; /* before the snapshot, likewise */
 	PushActiveSnapshot(GetLatestSnapshot());
+	check->keys = log_keys_read();
+	check->key = log_keys_after(check->keys, NULL);
 }
 
 /* Check what comes after the last block, and what is known from elsewhere; see verify_log.h */
@@ -174,7 +175,10 @@ verify_end(LogCheck *check, const char *anchored)
 	if (event_origin_is_current(NULL))
 		witness_check(catalog_relation("audit_transaction"), event_xid_base(), NULL, 0, false,
 					  report_missing, check->sink);
-	check_retirements(check->sink);
+	check_borne_out(check->sink, "retirement", &retirements_plan,
+					"SELECT r.xid, r.detail FROM hub.broken_audit_retirements() r");
+	check_borne_out(check->sink, "key", &keys_plan,
+					"SELECT k.xid, k.detail FROM hub.broken_audit_keys() k");
 	if (check->witness_block >= (int64) size)
 		verify_report(check->sink, "log", check->witness_block, 0, 0,
 					  "this block was sealed, and is missing at the end of the log");

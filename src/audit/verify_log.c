@@ -87,6 +87,7 @@ check_checkpoint(LogCheck *check, const AuditBlock *block, const MerkleHash *lea
 {
 	LogState   *state = &check->state;
 	NodeCheck	nodes = {block, 0, true};
+	CheckpointKeys signers = {check->key, log_keys_after(check->keys, block)};
 	MerkleHash	root;
 
 	merkle_range_append(&state->log, leaf, compare_node, &nodes);
@@ -95,7 +96,7 @@ check_checkpoint(LogCheck *check, const AuditBlock *block, const MerkleHash *lea
 		(!nodes.equal || nodes.count != block->node_count))
 		report(check, "log", block->number, "the nodes of the log that it completes were changed");
 	if (block->checkpoint == NULL || check->origin == NULL ||
-		!checkpoint_verify(block->checkpoint, check->origin, state->log.size, &root))
+		!checkpoint_verify(block->checkpoint, check->origin, state->log.size, &root, signers, false))
 	{
 		report(check, "log", block->number, "the signed checkpoint is not of the log up to this block");
 		state->broken = true;
@@ -148,6 +149,7 @@ check_header(LogCheck *check, const AuditBlock *block, bool readable)
 	}
 	state->previous = block->node_count > 0 ? block->nodes[0] : leaf;
 	state->previous_base = block->xid_base;
+	check->key = log_keys_after(check->keys, block);
 	add_block(check, block);
 }
 
@@ -185,7 +187,10 @@ check_block(LogCheck *check, const AuditBlock *block, bool readable, bool *resum
 		*resumed = false;
 		check_resumed(check, block);
 		if (block->number < (int64) check->state.log.size)
+		{
+			check->key = log_keys_after(check->keys, block);
 			return;
+		}
 	}
 	check_header(check, block, readable);
 }

@@ -6,6 +6,7 @@
 
 #include "nodes/pg_list.h"
 
+#include "audit/log_key.h"
 #include "audit/merkle.h"
 #include "audit/verify.h"
 
@@ -23,6 +24,8 @@ typedef struct LogCheck
 	LogState	state;
 	VerifySink *sink;
 	char	   *origin;			/* name of the log, NULL before its first block */
+	LogKeys    *keys;
+	int			key;			/* generation of the one that signs after the block before */
 	int64		witness_block;	/* what the worker remembers of the last one; -1: nothing */
 	uint8		witness_header[MERKLE_HASH_BYTES];
 

@@ -84,18 +84,18 @@ keyring_siphash128(ServiceKey key, const void *message, Size message_len, uint8 
 
 /* Sign with Ed25519 (RFC 8032) */
 void
-keyring_sign(SigningKey key, const void *message, Size message_len,
+keyring_sign(SigningKey key, int generation, const void *message, Size message_len,
 			 uint8 signature[KEYRING_SIGNATURE_BYTES])
 {
 	crypto_sign_detached(signature, NULL, message, message_len,
-						 signing_key_secret(key));
+						 signing_key_secret(key, generation));
 }
 
 /* Return the public key that belongs to keyring_sign() */
 void
-keyring_public_key(SigningKey key, uint8 public_key[KEYRING_PUBLIC_KEY_BYTES])
+keyring_public_key(SigningKey key, int generation, uint8 public_key[KEYRING_PUBLIC_KEY_BYTES])
 {
-	memcpy(public_key, signing_key_public(key), KEYRING_PUBLIC_KEY_BYTES);
+	memcpy(public_key, signing_key_public(key, generation), KEYRING_PUBLIC_KEY_BYTES);
 }
 
 /* Verify an Ed25519 signature; libsodium refuses small-order and non-canonical keys */

@@ -13,6 +13,7 @@
 #include "utils/uuid.h"
 
 #define KEYRING_TAG_BYTES 16
+#define KEYRING_FIRST_GENERATION 1
 #define KEYRING_SIGNATURE_BYTES 64
 #define KEYRING_PUBLIC_KEY_BYTES 32
 #define KEYRING_HASH_BYTES 32
@@ -85,10 +86,11 @@ extern void keyring_tag(ServiceKey key, int generation, const void *message, Siz
 extern void keyring_siphash128(ServiceKey key, const void *message, Size message_len,
 							   uint8 out[16]);
 
-/* Ed25519 (RFC 8032) */
-extern void keyring_sign(SigningKey key, const void *message, Size message_len,
+/* Ed25519 (RFC 8032); generation says which key of a kind, the first until it is rotated */
+extern void keyring_sign(SigningKey key, int generation, const void *message, Size message_len,
 						 uint8 signature[KEYRING_SIGNATURE_BYTES]);
-extern void keyring_public_key(SigningKey key, uint8 public_key[KEYRING_PUBLIC_KEY_BYTES]);
+extern void keyring_public_key(SigningKey key, int generation,
+							   uint8 public_key[KEYRING_PUBLIC_KEY_BYTES]);
 extern bool keyring_verify_signature(const uint8 public_key[KEYRING_PUBLIC_KEY_BYTES],
 									 const void *message, Size message_len,
 									 const uint8 signature[KEYRING_SIGNATURE_BYTES]);

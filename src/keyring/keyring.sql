@@ -34,7 +34,7 @@ CREATE TABLE hub.service_key (
 	PRIMARY KEY (purpose, generation)
 );
 COMMENT ON TABLE hub.service_key IS 'Hub-wide keys, wrapped; empty before the first rotation, as long as they come from the root key of the first epoch';
-COMMENT ON COLUMN hub.service_key.generation IS 'Of keys for equality tags: their generation; of "token": the epoch whose tokens it authenticates; 1 for all others';
+COMMENT ON COLUMN hub.service_key.generation IS 'Of keys for equality tags and of "checkpoint": their generation; of "token": the epoch whose tokens it authenticates; 1 for all others';
 COMMENT ON COLUMN hub.service_key.wrapped IS 'XChaCha20-Poly1305 under the key of the epoch';
 REVOKE ALL ON hub.service_key FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('hub.service_key', '');

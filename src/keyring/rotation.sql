@@ -54,6 +54,24 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION hub.store_service_keys(int) IS 'Wraps all hub-wide keys under an epoch, those included that authenticate tokens of the epochs before; engine only';
 
+CREATE FUNCTION hub.new_service_key_generation(VARIADIC purposes text[]) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	upcoming int;
+BEGIN
+	PERFORM pg_advisory_xact_lock('hub.key_rotation'::regclass::oid::int, 0);
+	IF NOT EXISTS (SELECT FROM hub.service_key) THEN
+		PERFORM hub.store_service_keys(hub.current_epoch());
+	END IF;
+	-- an imported keyring can have keys of generations that this database never had
+	SELECT coalesce(max(s.generation), 1) + 1 INTO upcoming FROM hub.service_key s WHERE s.purpose = ANY (purposes);
+	INSERT INTO hub.service_key (purpose, generation, epoch, wrapped)
+	SELECT p, upcoming, hub.current_epoch(), hub.new_service_key(p, upcoming, hub.current_epoch()) FROM unnest(purposes) p;
+	RETURN upcoming;
+END
+$$;
+COMMENT ON FUNCTION hub.new_service_key_generation(text[]) IS 'Makes the next generation of some hub-wide keys and returns its number; engine only';
+
 CREATE FUNCTION hub.keys_left(epoch int) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT EXISTS (SELECT FROM hub.subject_key k WHERE k.epoch < $1 AND k.wrapped IS NOT NULL)

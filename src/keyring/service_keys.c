@@ -31,7 +31,6 @@
 #include "keyring/wrap.h"
 
 #define SIGNING_KEY_COUNT (SIGNING_KEY_RECEIPT + 1)
-#define FIRST_GENERATION 1
 
 /* Columns of hub.service_key */
 #define ANUM_PURPOSE 1
@@ -73,7 +72,7 @@ typedef struct ServiceKeys
 	uint8		service[SERVICE_KEY_LAST + 1][SERVICE_KEY_BYTES];
 	int			tag_generation[SERVICE_KEY_LAST + 1];	/* of what is in tag, or 0 */
 	uint8		tag[SERVICE_KEY_LAST + 1][SERVICE_KEY_BYTES];
-	bool		signing_known[SIGNING_KEY_COUNT];
+	int			signing_generation[SIGNING_KEY_COUNT];	/* of what is below, or 0 */
 	uint8		signing_seed[crypto_sign_SEEDBYTES];
 	uint8		signing_secret[SIGNING_KEY_COUNT][crypto_sign_SECRETKEYBYTES];
 	uint8		signing_public[SIGNING_KEY_COUNT][crypto_sign_PUBLICKEYBYTES];
@@ -136,7 +135,7 @@ refresh_keys(void)
 				keys->service_known[key] = false;
 		}
 		memset(keys->tag_generation, 0, sizeof(keys->tag_generation));
-		memset(keys->signing_known, 0, sizeof(keys->signing_known));
+		memset(keys->signing_generation, 0, sizeof(keys->signing_generation));
 		keys_stale = false;
 	}
 	return keys;
@@ -242,7 +241,7 @@ find_key(uint64 use, int generation, uint8 *key)
 
 	if (IsTransactionState() && read_stored(use, generation, key))
 		return;
-	if (generation != FIRST_GENERATION)
+	if (generation != KEYRING_FIRST_GENERATION)
 		ereport(ERROR,
 				(errcode(ERRCODE_CH_KEY_UNAVAILABLE),
 				 errmsg("service key \"%s\" of generation %d is missing from hub.service_key",
@@ -292,42 +291,43 @@ service_key(ServiceKey key)
 							 SERVICE_KEY_BYTES);
 		}
 		else
-			find_key(ROOT_USE_SERVICE + key, FIRST_GENERATION, known->service[key]);
+			find_key(ROOT_USE_SERVICE + key, KEYRING_FIRST_GENERATION, known->service[key]);
 		known->service_known[key] = true;
 	}
 	return known->service[key];
 }
 
-/* Have a signing key pair ready */
+/* Have the signing key pair of a generation ready */
 static ServiceKeys *
-with_signing_key(SigningKey key)
+with_signing_key(SigningKey key, int generation)
 {
 	ServiceKeys *known = known_keys();
 
 	epoch_check();
-	if (!known->signing_known[key])
+	if (known->signing_generation[key] != generation)
 	{
-		find_key(ROOT_USE_SIGNING + key, FIRST_GENERATION, known->signing_seed);
+		known->signing_generation[key] = 0;
+		find_key(ROOT_USE_SIGNING + key, generation, known->signing_seed);
 		crypto_sign_seed_keypair(known->signing_public[key], known->signing_secret[key],
 								 known->signing_seed);
 		sodium_memzero(known->signing_seed, sizeof(known->signing_seed));
-		known->signing_known[key] = true;
+		known->signing_generation[key] = generation;
 	}
 	return known;
 }
 
 /* Return the secret part of a signing key pair */
 const uint8 *
-signing_key_secret(SigningKey key)
+signing_key_secret(SigningKey key, int generation)
 {
-	return with_signing_key(key)->signing_secret[key];
+	return with_signing_key(key, generation)->signing_secret[key];
 }
 
 /* Return the public part of a signing key pair */
 const uint8 *
-signing_key_public(SigningKey key)
+signing_key_public(SigningKey key, int generation)
 {
-	return with_signing_key(key)->signing_public[key];
+	return with_signing_key(key, generation)->signing_public[key];
 }
 
 /* Give the key of an epoch's tokens: derived, or as it was kept when the epoch was left */

@@ -16,9 +16,9 @@ extern const uint8 *service_key(ServiceKey key);
 /* The tag key of a generation; key is one of SERVICE_KEY_TAG_... */
 extern const uint8 *service_key_of_generation(ServiceKey key, int generation);
 
-/* A signing key pair, valid until the next keyring call */
-extern const uint8 *signing_key_secret(SigningKey key);
-extern const uint8 *signing_key_public(SigningKey key);
+/* A signing key pair of a generation, valid until the next keyring call */
+extern const uint8 *signing_key_secret(SigningKey key, int generation);
+extern const uint8 *signing_key_public(SigningKey key, int generation);
 
 /* The key that tokens of an epoch are authenticated with; false when it is gone */
 extern bool service_keys_token_key(int epoch, uint8 key[SERVICE_KEY_BYTES]);

@@ -18,15 +18,13 @@
 #include "keyring/service_keys.h"
 #include "keyring/tag_generation.h"
 
-#define FIRST_GENERATION 1
-
 /* Columns of hub.tag_generation */
 #define ANUM_GENERATION 1
 #define ANUM_CURRENT_SINCE 3
 
 /* What this backend knows of hub.tag_generation */
 static CatalogCopy generations = {.relation_name = "tag_generation"};
-static int	current_generation = FIRST_GENERATION;
+static int	current_generation = KEYRING_FIRST_GENERATION;
 static int	next_generation = 0;
 
 /* What reading hub.tag_generation finds */
@@ -62,7 +60,7 @@ read_generation(HeapTuple tuple, TupleDesc desc, void *state)
 static void
 read_generations(void)
 {
-	GenerationRange range = {FIRST_GENERATION, 0};
+	GenerationRange range = {KEYRING_FIRST_GENERATION, 0};
 
 	if (!catalog_copy_read(&generations, read_generation, &range))
 		return;
@@ -105,7 +103,7 @@ tag_generation_of_bits(uint8 bits)
 	int			newest = Max(keyring_tag_generation(), next_generation);
 	int			distance = ((newest - 1) - (bits >> ENVELOPE_GENERATION_SHIFT)) & 3;
 
-	return Max(newest - distance, FIRST_GENERATION);
+	return Max(newest - distance, KEYRING_FIRST_GENERATION);
 }
 
 /* Compute an equality tag: keyed BLAKE2b under the key of a generation */
@@ -114,6 +112,6 @@ keyring_tag(ServiceKey key, int generation, const void *message, Size message_le
 			uint8 tag[KEYRING_TAG_BYTES])
 {
 	crypto_generichash(tag, KEYRING_TAG_BYTES, message, message_len,
-					   generation == FIRST_GENERATION ? service_key(key) :
+					   generation == KEYRING_FIRST_GENERATION ? service_key(key) :
 					   service_key_of_generation(key, generation), SERVICE_KEY_BYTES);
 }

@@ -36,14 +36,7 @@ BEGIN
 	IF FOUND THEN
 		RETURN upcoming;
 	END IF;
-	IF NOT EXISTS (SELECT FROM hub.service_key) THEN
-		PERFORM hub.store_service_keys(hub.current_epoch());
-	END IF;
-	-- an imported keyring can have keys of generations that this database never had
-	SELECT max(s.generation) + 1 INTO upcoming FROM hub.service_key s WHERE s.purpose LIKE 'tag\_%';
-	INSERT INTO hub.service_key (purpose, generation, epoch, wrapped)
-	SELECT p, upcoming, hub.current_epoch(), hub.new_service_key(p, upcoming, hub.current_epoch())
-	FROM hub.service_key_purposes() p WHERE p LIKE 'tag\_%';
+	upcoming := hub.new_service_key_generation(VARIADIC ARRAY(SELECT p FROM hub.service_key_purposes() p WHERE p LIKE 'tag\_%'));
 	INSERT INTO hub.tag_generation (generation) VALUES (upcoming);
 	PERFORM hub.record_event('config', NULL, jsonb_build_object('setting', 'tag_generation', 'generation', upcoming, 'step', 'opened'));
 	RETURN upcoming;

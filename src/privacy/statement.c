@@ -246,7 +246,7 @@ hub_statement_public_key(PG_FUNCTION_ARGS)
 {
 	uint8		key[KEYRING_PUBLIC_KEY_BYTES];
 
-	keyring_public_key(SIGNING_KEY_RECEIPT, key);
+	keyring_public_key(SIGNING_KEY_RECEIPT, KEYRING_FIRST_GENERATION, key);
 	PG_RETURN_TEXT_P(scheme_text(key, sizeof(key)));
 }
 
@@ -260,7 +260,7 @@ hub_sign_statement(PG_FUNCTION_ARGS)
 
 	if (bytes == NULL)
 		refuse_statement();
-	keyring_sign(SIGNING_KEY_RECEIPT, bytes, len, signature);
+	keyring_sign(SIGNING_KEY_RECEIPT, KEYRING_FIRST_GENERATION, bytes, len, signature);
 	PG_RETURN_TEXT_P(scheme_text(signature, sizeof(signature)));
 }
 

@@ -33,8 +33,8 @@ static bool failed = false;
 
 const uint8 *service_key(ServiceKey key) { return test_key; }
 const uint8 *service_key_of_generation(ServiceKey key, int generation) { return test_key; }
-const uint8 *signing_key_secret(SigningKey key) { return test_signing_secret; }
-const uint8 *signing_key_public(SigningKey key) { return test_signing_public; }
+const uint8 *signing_key_secret(SigningKey key, int generation) { return test_signing_secret; }
+const uint8 *signing_key_public(SigningKey key, int generation) { return test_signing_public; }
 int keyring_tag_generation(void) { return 1; }
 uint8 tag_generation_bits(int generation) { return 0; }
 int tag_generation_of_bits(uint8 flags) { return 1; }
@@ -289,9 +289,9 @@ check_ed25519(void)
 		char		name[80];
 
 		crypto_sign_seed_keypair(test_signing_public, test_signing_secret, seed);
-		keyring_sign(SIGNING_KEY_CHECKPOINT, message, len, signature);
+		keyring_sign(SIGNING_KEY_CHECKPOINT, KEYRING_FIRST_GENERATION, message, len, signature);
 		expect(vectors[i].name, signature, sizeof(signature), vectors[i].signature);
-		keyring_public_key(SIGNING_KEY_CHECKPOINT, public);
+		keyring_public_key(SIGNING_KEY_CHECKPOINT, KEYRING_FIRST_GENERATION, public);
 		snprintf(name, sizeof(name), "%s: public key", vectors[i].name);
 		expect(name, public, sizeof(public), vectors[i].public);
 		snprintf(name, sizeof(name), "%s: verification", vectors[i].name);

@@ -73,17 +73,19 @@ is($failed, 0, 'every event has a proof that verifies against the kept checkpoin
 
 # nothing in a proof can be changed
 my $place = $places[-6];
+# another character of base64 in a string's place, whatever is there
+my $other_digit = sub { substr($_[0], $_[1], 1) = substr($_[0], $_[1], 1) eq 'A' ? 'B' : 'A' };
 my $change = sub {
 	my ($name, $how) = @_;
 	my $proof = decode_json($proofs{$place});
 	$how->($proof);
 	ok(!$verify->('event', $key, $write->('proof', encode_json($proof)), $note), "refused with $name");
 };
-$change->('other contents of the event', sub { substr($_[0]{event}{bytes}, 60, 1) =~ tr/A-Za-z/B-ZAb-za/ });
+$change->('other contents of the event', sub { $other_digit->($_[0]{event}{bytes}, 60) });
 $change->('another index', sub { $_[0]{event}{index}++ });
 $change->('a shorter path', sub { pop @{ $_[0]{event}{path} } });
 $change->('a longer path', sub { push @{ $_[0]{event}{path} }, $_[0]{event}{path}[0] });
-$change->('another transaction', sub { substr($_[0]{transaction}{bytes}, 30, 1) =~ tr/A-Za-z/B-ZAb-za/ });
+$change->('another transaction', sub { $other_digit->($_[0]{transaction}{bytes}, 30) });
 $change->('another header', sub { $_[0]{header} =~ s/(\d)\n$/(($1 + 1) % 10) . "\n"/e });
 $change->('another place in the log', sub { $_[0]{log}{index}-- });
 $change->('an older checkpoint', sub { $_[0]{checkpoint} = $checkpoints[0] });

@@ -6,9 +6,14 @@
     audit_verify.py checkpoint PUBLIC_KEY NOTE.txt     what hub.audit_checkpoint() returned
     audit_verify.py export PUBLIC_KEY LINES.txt        lines of hub.export_audit()
     audit_verify.py anchors PUBLIC_KEY FILE            a file of customer_hub.audit_anchor_directory
+    audit_verify.py keys PUBLIC_KEY NOTES.txt          column changeover of hub.audit_keys()
 
 PUBLIC_KEY is what hub.audit_public_key() returned, kept from a time when the
-database was trusted. An optional last argument is a checkpoint note that was
+database was trusted. Where the key has changed since, or before, a chain of
+changeovers leads from it to the others: checkpoints that name two keys and are
+signed by both. Proofs and files of anchors bring it along; for what does not,
+PUBLIC_KEY can be a file with the key on its first line, and the changeovers
+after it. Each key counts for checkpoints of its own time alone. An optional last argument is a checkpoint note that was
 kept elsewhere, such as a NOTIFY payload: the proof must then be against exactly
 that checkpoint. Prints what is proved and exits 0, or says why not and exits 1.
 
@@ -121,33 +126,118 @@ def ed25519_verify(public_key, message, signature):
         return done.returncode == 0
 
 
-def open_checkpoint(vkey, note):
-    """Return origin, size and root of a checkpoint whose signature holds"""
-    name, key_id, key = vkey.strip().split("+", 2)
-    key = unbase64(key)
-    if len(key) != 33 or key[0] != 1:
-        raise Refused("the public key is not of type Ed25519")
-    expected_id = sha256(name.encode() + b"\n" + key)[:4]
-    if expected_id.hex() != key_id:
-        raise Refused("the public key's id is not of its contents")
-    note = note.rstrip("\n") + "\n"
-    if "\n\n" not in note:
-        raise Refused("the checkpoint is no signed note")
-    text, signatures = note.rsplit("\n\n", 1)
-    text += "\n"
-    for line in signatures.splitlines():
-        mark, signer, signature = line.split(" ")
-        signature = unbase64(signature)
-        if mark == "\u2014" and signer == name and signature[:4] == expected_id:
-            if not ed25519_verify(key[1:], text.encode(), signature[4:]):
-                raise Refused("the checkpoint's signature does not verify")
-            break
-    else:
-        raise Refused("the checkpoint is not signed with this key")
-    lines = text.split("\n")
-    if lines[0] != name:
-        raise Refused("the checkpoint is of another log")
-    return lines[0], int(lines[1]), unbase64(lines[2])
+class Key:
+    """A public key as c2sp.org/signed-note writes it"""
+
+    def __init__(self, vkey):
+        self.vkey = vkey
+        self.name, key_id, key = vkey.split("+", 2)
+        key = unbase64(key)
+        if len(key) != 33 or key[0] != 1:
+            raise Refused("the public key is not of type Ed25519")
+        self.key_id = sha256(self.name.encode() + b"\n" + key)[:4]
+        if self.key_id.hex() != key_id:
+            raise Refused("the public key's id is not of its contents")
+        self.bytes = key[1:]
+
+    def signed(self, note):
+        """Did this key sign the note? Not, if its signature does not verify"""
+        for name, key_id, signature in note.signatures:
+            if (name, key_id) == (self.name, self.key_id):
+                if not ed25519_verify(self.bytes, note.text.encode(), signature):
+                    raise Refused("the checkpoint's signature does not verify")
+                return True
+        return False
+
+
+class Note:
+    """c2sp.org/signed-note: a text, an empty line, lines of signatures"""
+
+    def __init__(self, note):
+        note = note.rstrip("\n") + "\n"
+        if "\n\n" not in note or any(c < " " and c != "\n" for c in note):
+            raise Refused("the checkpoint is no signed note")
+        self.text, signatures = note.rsplit("\n\n", 1)
+        self.text += "\n"
+        self.signatures = []
+        for line in signatures.split("\n")[:-1]:
+            mark, name, signature = line.split(" ")
+            signature = unbase64(signature)
+            if mark != "\u2014" or not name or "+" in name or len(signature) < 5:
+                raise Refused("a line of signatures is malformed")
+            self.signatures.append((name, signature[:4], signature[4:]))
+
+
+class Checkpoint(Note):
+    """c2sp.org/tlog-checkpoint: origin, size, root; a changeover names two keys besides"""
+
+    def __init__(self, note):
+        super().__init__(note)
+        lines = self.text.split("\n")[:-1]
+        if len(lines) not in (3, 5) or "" in lines:
+            raise Refused("the checkpoint is malformed")
+        self.origin, self.size, self.root = lines[0], int(lines[1]), unbase64(lines[2])
+        if str(self.size) != lines[1] or len(self.root) != 32:
+            raise Refused("the checkpoint is malformed")
+        self.old = self.new = None
+        if len(lines) == 5:
+            if not (lines[3].startswith("old-key ") and lines[4].startswith("new-key ")):
+                raise Refused("the checkpoint is malformed")
+            self.old, self.new = Key(lines[3][8:]), Key(lines[4][8:])
+            if self.old.vkey == self.new.vkey or {self.old.name, self.new.name} != {self.origin}:
+                raise Refused("a change of keys is of another log")
+
+
+def split_notes(origin, text):
+    return [origin + "\n" + note for note in ("\n" + text).split("\n" + origin + "\n")[1:]]
+
+
+class Keys:
+    """The keys of a log, and the sizes that each signs"""
+
+    def __init__(self, argument):
+        changes = ""
+        if os.path.exists(argument):
+            argument, _, changes = open(argument, encoding="utf-8").read().partition("\n")
+        self.trusted = Key(argument.strip())
+        self.changes = {}
+        self.learn(split_notes(self.trusted.name, changes))
+
+    def learn(self, notes):
+        """Take in changeovers: all that are known must be one chain with the trusted key in it"""
+        for note in notes:
+            change = Checkpoint(note)
+            if change.new is None:
+                raise Refused("a change of keys names no keys")
+            if not (change.old.signed(change) and change.new.signed(change)):
+                raise Refused("a change of keys is not signed by both keys")
+            if self.changes.setdefault(change.size, change).text != change.text:
+                raise Refused("two changes of keys at one size")
+        self.spans = []
+        key, first = self.trusted, 1
+        for size in sorted(self.changes):
+            change = self.changes[size]
+            if self.spans and change.old.vkey != key.vkey:
+                raise Refused("the changes of keys are not a chain")
+            self.spans.append((change.old, first, size))
+            key, first = change.new, size
+        self.spans.append((key, first, None))
+        if self.trusted.vkey not in [span[0].vkey for span in self.spans]:
+            raise Refused("the changes of keys do not lead to the public key")
+
+    def open(self, text):
+        """Return a checkpoint that is signed by the keys of its time"""
+        note = Checkpoint(text)
+        if note.origin != self.trusted.name:
+            raise Refused("the checkpoint is of another log")
+        if note.new is not None:
+            self.learn([text])
+        if note.size in self.changes and self.changes[note.size].text != note.text:
+            raise Refused("the key changes here, and the checkpoint does not say so")
+        for key, first, last in self.spans:
+            if first <= note.size and (last is None or note.size <= last) and not key.signed(note):
+                raise Refused("the checkpoint is not signed with the key of its time")
+        return note.origin, note.size, note.root
 
 
 def fields(data):
@@ -183,10 +273,11 @@ def verify_leaf(proof, encoding, count, root, what):
     return fields(data)
 
 
-def verify_event(vkey, proof, note):
+def verify_event(keys, proof, note):
     if note is not None and note.rstrip("\n") != proof["checkpoint"].rstrip("\n"):
         raise Refused("the proof is against another checkpoint")
-    _, size, root = open_checkpoint(vkey, proof["checkpoint"])
+    keys.learn(proof.get("key_changes", []))
+    _, size, root = keys.open(proof["checkpoint"])
 
     header = proof["header"]
     log = proof["log"]
@@ -215,9 +306,10 @@ def verify_event(vkey, proof, note):
           f", in the log of {size} blocks: verified")
 
 
-def verify_consistency(vkey, proof, note):
-    _, old_size, old_root = open_checkpoint(vkey, proof["old_checkpoint"])
-    _, new_size, new_root = open_checkpoint(vkey, proof["new_checkpoint"])
+def verify_consistency(keys, proof, note):
+    keys.learn(proof.get("key_changes", []))
+    _, old_size, old_root = keys.open(proof["old_checkpoint"])
+    _, new_size, new_root = keys.open(proof["new_checkpoint"])
     if note is not None and note.rstrip("\n") != proof["old_checkpoint"].rstrip("\n"):
         raise Refused("the proof is not from the checkpoint that was kept")
     if (old_size, new_size) != (proof["old_size"], proof["new_size"]):
@@ -300,13 +392,14 @@ class Block:
             raise Refused(f"nobody is named for transaction {min(self.unnamed)}")
 
 
-def verify_export(vkey, lines, note):
+def verify_export(keys, lines, note):
     first = json.loads(next(lines))
     if first.get("format") != "customer_hub/audit-export/v1":
         raise Refused("this is not an export of an audit trail")
     if note is not None and note.rstrip("\n") != first["checkpoint"].rstrip("\n"):
         raise Refused("the export is against another checkpoint")
-    _, size, root = open_checkpoint(vkey, first["checkpoint"])
+    keys.learn(first.get("key_changes", []))
+    _, size, root = keys.open(first["checkpoint"])
     blocks = events = 0
     block = last = None
     for line in lines:
@@ -336,41 +429,50 @@ def verify_export(vkey, lines, note):
 
 
 
-def verify_anchors(vkey, text):
+def verify_anchors(keys, text):
     """A file of notes, each ended by an empty line"""
-    name = vkey.strip().split("+", 1)[0]
-    notes = [name + "\n" + note for note in ("\n" + text).split("\n" + name + "\n")[1:]]
+    notes = split_notes(keys.trusted.name, text)
     if not notes:
         raise Refused("there is no checkpoint of this log")
+    keys.learn([note for note in notes if Checkpoint(note).new is not None])
     last = 0
     for note in notes:
-        _, size, _ = open_checkpoint(vkey, note)
+        _, size, _ = keys.open(note)
         if size <= last:
             raise Refused(f"a log of {size} blocks comes after one of {last}")
         last = size
     print(f"{len(notes)} checkpoints, the last of {last} blocks: verified")
 
 
+def verify_keys(keys, text):
+    keys.learn(split_notes(keys.trusted.name, text))
+    for key, first, last in keys.spans:
+        print(f"{key.vkey} from {first} blocks" + (f" to {last}" if last else "") + ": verified")
+
+
 def main(arguments):
     if len(arguments) not in (3, 4) or arguments[0] not in (
-            "event", "consistency", "checkpoint", "anchors", "export"):
+            "event", "consistency", "checkpoint", "anchors", "export", "keys"):
         print(__doc__, file=sys.stderr)
         return 2
-    kind, vkey = arguments[:2]
+    kind = arguments[0]
     text = open(arguments[2], encoding="utf-8").read()
     note = open(arguments[3], encoding="utf-8").read() if len(arguments) == 4 else None
     try:
+        keys = Keys(arguments[1])
         if kind == "checkpoint":
-            origin, size, _ = open_checkpoint(vkey, text)
+            origin, size, _ = keys.open(text)
             print(f"checkpoint of {origin}, {size} blocks: verified")
         elif kind == "export":
-            verify_export(vkey, iter(text.splitlines()), note)
+            verify_export(keys, iter(text.splitlines()), note)
         elif kind == "anchors":
-            verify_anchors(vkey, text)
+            verify_anchors(keys, text)
+        elif kind == "keys":
+            verify_keys(keys, text)
         elif kind == "event":
-            verify_event(vkey, json.loads(text), note)
+            verify_event(keys, json.loads(text), note)
         else:
-            verify_consistency(vkey, json.loads(text), note)
+            verify_consistency(keys, json.loads(text), note)
     except (Refused, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error) as error:
         print(f"not proved: {error}", file=sys.stderr)
         return 1

@@ -12,5 +12,6 @@ SELECT hub.merge_customers(:'whatsapp', :'email') IS NOT NULL AS merged,
 
 UPDATE crm.customer SET intent = 'blue sofa, 900 euros', follow_up = 'qualified' WHERE customer_id = :'whatsapp';
 
--- and an AI agent shall help with the conversation
+-- and an AI agent shall help with the conversation, which the customer has consented to
+SELECT hub.record_consent(:'whatsapp', 'ai_assist', 'WhatsApp opt-in, version 3');
 SELECT hub.assign(conversation_id, 6) FROM crm.conversation WHERE customer_id = :'whatsapp';

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -82,6 +83,16 @@ lists_role(Datum list, Oid role, HubRole base_role)
 	return false;
 }
 
+/* Has a purpose that comes with the extension been set anew? */
+static bool
+is_set_anew(const char *name)
+{
+	TupleDesc	desc;
+
+	return HeapTupleIsValid(catalog_row("purpose_own", "purpose_own_pkey", PURPOSE_NAME, F_TEXTEQ,
+										CStringGetTextDatum(name), &desc));
+}
+
 /* Is this row about the purpose that is claimed, or assumed for want of a claim? */
 static bool
 row_matches(HeapTuple tuple, TupleDesc desc, const char *claimed, Oid role, HubRole base_role)
@@ -98,8 +109,8 @@ row_matches(HeapTuple tuple, TupleDesc desc, const char *claimed, Oid role, HubR
 
 /* Look a purpose up in one of its two tables; false when it has none that matches */
 static bool
-search_table(const char *relation_name, const char *claimed, Oid role, HubRole base_role,
-			 Purpose *purpose)
+search_table(const char *relation_name, bool is_default, const char *claimed, Oid role,
+			 HubRole base_role, Purpose *purpose)
 {
 	Relation	relation = table_open(catalog_relation(relation_name), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(relation);
@@ -114,10 +125,12 @@ search_table(const char *relation_name, const char *claimed, Oid role, HubRole b
 
 		if (!row_matches(tuple, desc, claimed, role, base_role))
 			continue;
-		found = true;
 		strlcpy(purpose->name,
 				TextDatumGetCString(heap_getattr(tuple, PURPOSE_NAME, desc, &isnull)),
 				sizeof(purpose->name));
+		if (claimed[0] == '\0' && is_default && is_set_anew(purpose->name))
+			continue;
+		found = true;
 		roles = heap_getattr(tuple, PURPOSE_ROLES, desc, &isnull);
 		if (!isnull && !lists_role(roles, role, base_role))
 			break;
@@ -154,8 +167,8 @@ purpose_find(const char *claimed, Oid role, HubRole base_role)
 	purpose.ceiling = DISCLOSURE_DENY;
 	purpose_relid = catalog_relation("purpose_own");
 	before = generation;
-	found = search_table("purpose_own", claimed, role, base_role, &purpose) ||
-		search_table("purpose_default", claimed, role, base_role, &purpose) ||
+	found = search_table("purpose_own", false, claimed, role, base_role, &purpose) ||
+		search_table("purpose_default", true, claimed, role, base_role, &purpose) ||
 		claimed[0] != '\0';
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(scratch);

@@ -10,16 +10,18 @@ CREATE TABLE hub.purpose_default (
 	description text NOT NULL
 );
 COMMENT ON TABLE hub.purpose_default IS 'Purposes that the extension comes with; hub.purpose_own goes before it';
-INSERT INTO hub.purpose_default (name, shows, needs_consent, serves_restricted, roles, description)
-VALUES
-	('service', 'reveal', false, false, '{hub_agent,hub_sales,hub_manager,hub_compliance,hub_admin,hub_connector}', 'Answering and looking after customers'),
-	('support', 'reveal', false, false, '{hub_agent,hub_sales,hub_manager,hub_compliance,hub_admin,hub_connector}', 'The same, as help desks call it'),
-	('sales', 'reveal', false, false, '{hub_agent,hub_sales,hub_manager}', 'Offers and contracts that the customer asked for'),
-	('marketing', 'reveal', true, false, '{hub_agent,hub_sales,hub_manager}', 'Advertising: only of those who consent to it'),
-	('analytics', 'token', false, false, NULL, 'Statistics: pseudonyms at most'),
-	('ai_assist', 'reveal', true, false, '{hub_ai_agent}', 'Answers by an AI agent: only of those who consent to it'),
-	('compliance', 'reveal', false, false, '{hub_compliance}', 'Supervision and requests of data subjects'),
-	('legal_claims', 'reveal', false, true, '{hub_manager,hub_compliance}', 'Establishing and defending legal claims: also of those who have restricted the processing');
+INSERT INTO hub.purpose_default (name, shows, needs_consent, serves_restricted, roles, assumed_for, description)
+SELECT p.name, p.shows, p.needs_consent, p.serves_restricted, p.roles::name[], p.assumed_for::name[], p.description
+FROM (VALUES
+	('service', 'reveal', false, false, '{hub_agent,hub_sales,hub_manager,hub_compliance,hub_admin,hub_connector}', NULL, 'Answering and looking after customers'),
+	('support', 'reveal', false, false, '{hub_agent,hub_sales,hub_manager,hub_compliance,hub_admin,hub_connector}', NULL, 'The same, as help desks call it'),
+	('sales', 'reveal', false, false, '{hub_agent,hub_sales,hub_manager}', NULL, 'Offers and contracts that the customer asked for'),
+	('marketing', 'reveal', true, false, '{hub_agent,hub_sales,hub_manager}', NULL, 'Advertising: only of those who consent to it'),
+	('analytics', 'token', false, false, '{hub_agent,hub_sales,hub_manager,hub_compliance,hub_admin,hub_connector}', NULL, 'Statistics: pseudonyms at most'),
+	('ai_assist', 'reveal', true, false, '{hub_ai_agent}', '{hub_ai_agent}', 'Answers by an AI agent: only of those who consent to it'),
+	('compliance', 'reveal', false, false, '{hub_compliance}', NULL, 'Supervision and requests of data subjects'),
+	('legal_claims', 'reveal', false, true, '{hub_manager,hub_compliance}', NULL, 'Establishing and defending legal claims: also of those who have restricted the processing')
+) p (name, shows, needs_consent, serves_restricted, roles, assumed_for, description);
 
 CREATE TABLE hub.purpose_own (LIKE hub.purpose_default INCLUDING ALL);
 COMMENT ON TABLE hub.purpose_own IS 'Purposes set with hub.set_purpose; they go before those of hub.purpose_default';

@@ -19,7 +19,6 @@ SET SESSION AUTHORIZATION mara;
 SELECT hub.assign(conversation_id, :robo) FROM crm.conversation WHERE customer_id IN (:'first', :'second') \g /dev/null
 RESET SESSION AUTHORIZATION;
 SELECT hub.record_consent(:'first', 'ai_assist', 'WhatsApp opt-in 3') \g /dev/null
-SELECT hub.set_purpose('ai_assist', 'reveal', true, roles => '{hub_ai_agent}', assumed_for => '{hub_ai_agent}') \g /dev/null
 SELECT hub.set_export_ceiling('hub_ai_agent', 3) \g /dev/null
 \set token `sh test/fixtures/make_token.sh "$KEY" idp robo 300 ai_assist`
 \set other `sh test/fixtures/make_token.sh "$KEY" idp mara`

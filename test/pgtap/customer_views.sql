@@ -50,6 +50,7 @@ SELECT is(hub.customer_profile(:'mara'), NULL, 'an AI agent sees no customer it 
 
 SET SESSION AUTHORIZATION annika;
 SELECT hub.assign(:'conversation', :robo) \g /dev/null
+SELECT hub.record_consent(:'mara', 'ai_assist', 'opt-in 3') \g /dev/null
 SET SESSION AUTHORIZATION robo;
 SELECT hub.customer_profile(:'mara') AS p \gset
 SELECT matches(:'p'::jsonb #>> '{identities,0,address}', '^tok_', 'one that is assigned it sees, by pseudonym');

@@ -4,7 +4,7 @@
 \! sh test/fixtures/make_token.sh --new-key "$KEY"
 \set public_key `sh test/fixtures/make_token.sh --public-key "$KEY"`
 
-SELECT plan(33);
+SELECT plan(34);
 CREATE ROLE pooled LOGIN NOINHERIT;
 GRANT hub_sales, hub_ai_agent, hub_compliance TO pooled;
 CREATE ROLE cora LOGIN;
@@ -60,7 +60,7 @@ SELECT is(shown_to(:'sam_analytics'), 'token, token, token', 'analytics sees pse
 SELECT is(shown_to(:'sam_unknown'), '[restricted], [restricted], [restricted]', 'an unknown purpose shows nothing');
 SELECT is(shown_to(:'sam_claims'), '[restricted], [restricted], [restricted]', 'nor does one that is for other roles');
 SELECT is(shown_to(:'sam_marketing'), 'kettle, [restricted], lamp', 'marketing sees who consents, under all records of the person');
-SELECT is(shown_to(:'robo'), 'kettle, teapot, lamp', 'an AI agent without a purpose sees content');
+SELECT is(shown_to(:'robo'), '[restricted], teapot, [restricted]', 'an AI agent works for ai_assist when it claims nothing');
 SELECT is(shown_to(:'robo_assist'), '[restricted], teapot, [restricted]', 'ai_assist sees who consents to it');
 SELECT is(shown_to(:'robo_service'), '[restricted], [restricted], [restricted]', 'service is not for AI agents');
 
@@ -111,9 +111,13 @@ RESET SESSION AUTHORIZATION;
 SELECT hub.set_purpose('ai_assist', 'reveal', true, roles => '{hub_ai_agent}', assumed_for => '{hub_ai_agent}') \g /dev/null
 SET SESSION AUTHORIZATION pooled;
 SELECT is(shown_to(:'robo'), '[restricted], teapot, [restricted]', 'a purpose can be assumed for who claims none');
+RESET SESSION AUTHORIZATION;
+SELECT hub.set_purpose('ai_assist', 'reveal', true, roles => '{hub_ai_agent}') \g /dev/null
+SET SESSION AUTHORIZATION pooled;
+SELECT is(shown_to(:'robo'), 'kettle, teapot, lamp', 'one set anew is assumed for those only that it now says');
 SELECT is(shown_to(:'sam'), 'kettle, teapot, lamp', 'which others do not notice');
 RESET SESSION AUTHORIZATION;
 SELECT is((SELECT count(*)::int FROM hub.audit_event WHERE kind = 'consent' AND details ->> 'step' LIKE 'restrict%'), 2, 'restrictions are on record');
-SELECT is((SELECT count(*)::int FROM hub.audit_event WHERE kind = 'config' AND details ->> 'action' = 'set_purpose'), 1, 'and so are purposes');
+SELECT is((SELECT count(*)::int FROM hub.audit_event WHERE kind = 'config' AND details ->> 'action' = 'set_purpose'), 2, 'and so are purposes');
 SELECT * FROM finish();
 \! rm -f "$KEY"

@@ -360,9 +360,9 @@ truncate_buffer(int first)
 static pg_noinline void
 flush_buffer(void)
 {
+	static MemoryContext work_context = NULL;
 	SubTransactionId sub_id;
 	int			first = buffer_used;
-	MemoryContext work_context;
 	MemoryContext old_context;
 
 	if (writing)
@@ -374,8 +374,9 @@ flush_buffer(void)
 		return;
 
 	writing = true;
-	work_context = AllocSetContextCreate(CurrentMemoryContext, "customer_hub audit write",
-										 ALLOCSET_DEFAULT_SIZES);
+	if (work_context == NULL)
+		work_context = AllocSetContextCreate(TopMemoryContext, "customer_hub audit write",
+											 ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(work_context);
 	for (int start = first; start < buffer_used;)
 	{
@@ -389,7 +390,7 @@ flush_buffer(void)
 		start = end;
 	}
 	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(work_context);
+	MemoryContextReset(work_context);
 	truncate_buffer(first);
 	writing = false;
 }

@@ -26,6 +26,7 @@ typedef struct WrittenTable
 	int			index_count;
 	Oid		   *indexes;
 	IndexInfo **infos;
+	TupleTableSlot *slot;		/* for a row that comes as a tuple */
 } WrittenTable;
 
 static WrittenTable tables[WRITTEN_TABLES];
@@ -96,6 +97,8 @@ find_table(Relation relation)
 		check_index(index, table->infos[i]);
 		index_close(index, RowExclusiveLock);
 	}
+	table->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(relation)),
+										   &TTSOpsHeapTuple);
 	MemoryContextSwitchTo(old_context);
 	list_free(indexes);
 	return table;
@@ -122,16 +125,29 @@ insert_entries(Relation relation, Relation index, IndexInfo *info, TupleTableSlo
 	info->ii_AmCache = NULL;
 }
 
-/*
- * Insert rows into a table that is open and locked, and into its indexes. Leaves
- * some memory behind in the current context.
- */
-void
-table_writer_insert(Relation relation, TupleTableSlot **rows, int count)
+/* Insert one row, which costs less than a batch of one */
+static void
+insert_row(Relation relation, TupleTableSlot *row)
 {
-	WrittenTable *table = find_table(relation);
+	bool		should_free;
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(row, true, &should_free);
 
-	heap_multi_insert(relation, rows, count, GetCurrentCommandId(true), 0, NULL);
+	tuple->t_tableOid = RelationGetRelid(relation);
+	heap_insert(relation, tuple, GetCurrentCommandId(true), 0, NULL);
+	row->tts_tid = tuple->t_self;
+	row->tts_tableOid = tuple->t_tableOid;
+	if (should_free)
+		pfree(tuple);
+}
+
+/* Insert rows into a table and its indexes */
+static void
+insert_rows(Relation relation, WrittenTable *table, TupleTableSlot **rows, int count)
+{
+	if (count == 1)
+		insert_row(relation, rows[0]);
+	else
+		heap_multi_insert(relation, rows, count, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < table->index_count; i++)
 	{
 		Relation	index = index_open(table->indexes[i], RowExclusiveLock);
@@ -139,4 +155,25 @@ table_writer_insert(Relation relation, TupleTableSlot **rows, int count)
 		insert_entries(relation, index, table->infos[i], rows, count);
 		index_close(index, RowExclusiveLock);
 	}
+}
+
+/*
+ * Insert rows into a table that is open and locked, and into its indexes. Leaves
+ * some memory behind in the current context.
+ */
+void
+table_writer_insert(Relation relation, TupleTableSlot **rows, int count)
+{
+	insert_rows(relation, find_table(relation), rows, count);
+}
+
+/* The same for one row that is a tuple */
+void
+table_writer_insert_tuple(Relation relation, HeapTuple tuple)
+{
+	WrittenTable *table = find_table(relation);
+	TupleTableSlot *row = ExecStoreHeapTuple(tuple, table->slot, false);
+
+	insert_rows(relation, table, &row, 1);
+	ExecClearTuple(row);
 }

@@ -8,10 +8,12 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
 #include "executor/tuptable.h"
 #include "utils/relcache.h"
 
 extern void table_writer_init(void);
 extern void table_writer_insert(Relation relation, TupleTableSlot **rows, int count);
+extern void table_writer_insert_tuple(Relation relation, HeapTuple tuple);
 
 #endif							/* CUSTOMER_HUB_TABLE_WRITER_H */

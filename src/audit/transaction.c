@@ -97,6 +97,9 @@ static bool base_known = false;
 static uint64 base_cached = 0;
 static Oid	base_relation = InvalidOid;
 
+/* Oid of hub.audit_transaction; InvalidOid until it is needed, or when it has changed */
+static Oid	transaction_table = InvalidOid;
+
 /* Position of the transaction in the trail, base included; 0 until it is needed */
 static uint64 transaction_xid = 0;
 
@@ -380,16 +383,16 @@ static void
 write_transaction(void)
 {
 	const AuditActor *actor = &progress.actor;
-	Oid			relid = catalog_relation_if_exists("audit_transaction");
 	Relation	relation;
-	TupleTableSlot *slot;
 	Datum		values[TRANSACTION_COLUMNS];
 	bool		nulls[TRANSACTION_COLUMNS] = {false};
 	bytea	   *token;
 	bytea	   *digest;
 
-	/* the extension was dropped in this very transaction */
-	if (!OidIsValid(relid))
+	/* it is not there when the extension was dropped in this very transaction */
+	if (!OidIsValid(transaction_table))
+		transaction_table = catalog_relation_if_exists("audit_transaction");
+	if (!OidIsValid(transaction_table))
 		return;
 
 	values[TRANSACTION_XID] = FullTransactionIdGetDatum(FullTransactionIdFromU64(current_xid()));
@@ -414,15 +417,10 @@ write_transaction(void)
 	memcpy(VARDATA(digest), progress.digest, EVENT_TAG_BYTES);
 	values[TRANSACTION_DIGEST] = PointerGetDatum(digest);
 
-	relation = table_open(relid, RowExclusiveLock);
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
-	memcpy(slot->tts_values, values, sizeof(values));
-	memcpy(slot->tts_isnull, nulls, sizeof(nulls));
-	ExecStoreVirtualTuple(slot);
-	table_writer_insert(relation, &slot, 1);
-	ExecDropSingleTupleTableSlot(slot);
+	relation = table_open(transaction_table, RowExclusiveLock);
+	table_writer_insert_tuple(relation, heap_form_tuple(RelationGetDescr(relation), values, nulls));
 	table_close(relation, NoLock);
-	witness_note(relid, U64FromFullTransactionId(GetTopFullTransactionId()), progress.digest);
+	witness_note(transaction_table, U64FromFullTransactionId(GetTopFullTransactionId()), progress.digest);
 }
 
 /* Start anew for the next transaction */
@@ -504,10 +502,19 @@ subtransaction_changed(SubXactEvent event, SubTransactionId sub_id, SubTransacti
 	}
 }
 
+/* Forget the table when it changes: it may be gone, or made anew */
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == transaction_table)
+		transaction_table = InvalidOid;
+}
+
 /* Watch transactions; called once from _PG_init */
 void
 transaction_init(void)
 {
+	catalog_watch_relations(forget_relation);
 	RegisterXactCallback(transaction_changed, NULL);
 	RegisterSubXactCallback(subtransaction_changed, NULL);
 }

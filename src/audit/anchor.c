@@ -55,6 +55,7 @@ anchor_append(const char *note)
 	char		path[MAXPGPATH];
 	char		line[NOTE_BYTES + 2];
 	char	   *end;
+	struct stat status;
 	int			len;
 	int			fd;
 
@@ -71,9 +72,11 @@ anchor_append(const char *note)
 		return;
 
 	fd = BasicOpenFilePerm(path, O_WRONLY | O_APPEND | O_CREAT | PG_BINARY, S_IRUSR | S_IWUSR);
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &status) != 0)
 	{
 		report_failure(path);
+		if (fd >= 0)
+			(void) close(fd);
 		return;
 	}
 	errno = 0;
@@ -82,10 +85,31 @@ anchor_append(const char *note)
 		if (errno == 0)
 			errno = ENOSPC;
 		report_failure(path);
+		/* half a note would run into the next one */
+		if (ftruncate(fd, status.st_size) != 0)
+			report_failure(path);
 	}
 	else
 		failing = false;
 	(void) close(fd);
+}
+
+/* Tell how long a note is that is whole, up to its last line; 0 for one that was cut short */
+static Size
+note_length(const char *note, const char *origin)
+{
+	const char *signature = strstr(note, "\n\n" NOTE_SIGNATURE_MARK);
+	const char *end = signature ? strchr(signature + 2, '\n') : NULL;
+	const char *next;
+
+	/* an empty line ends each note in the file */
+	if (end == NULL || end[1] != '\n')
+		return 0;
+	/* a note that a crash cut short is followed by the name that the next one begins with */
+	next = strstr(note + 1, origin);
+	if (next != NULL && next < signature)
+		return 0;
+	return end + 1 - note;
 }
 
 /* Read the last checkpoint of a file; see anchor.h */
@@ -95,6 +119,7 @@ anchor_last(const char *origin)
 	char		path[MAXPGPATH];
 	char		tail[2 * NOTE_BYTES + 1];
 	char	   *found = NULL;
+	Size		found_len = 0;
 	char	   *at = tail;
 	struct stat status;
 	ssize_t		len;
@@ -114,20 +139,17 @@ anchor_last(const char *origin)
 		return NULL;
 	tail[len] = '\0';
 
-	/* a note begins with the log's name on a line of its own */
+	/* a note begins with the log's name and the end of its line; its signature line has the name, too */
 	while ((at = strstr(at, origin)) != NULL)
 	{
-		if ((at == tail || at[-1] == '\n') && at[strlen(origin)] == '\n')
+		if (at[strlen(origin)] == '\n' && note_length(at, origin) > 0)
+		{
 			found = at;
+			found_len = note_length(at, origin);
+		}
 		at++;
 	}
-	if (found == NULL)
-		return NULL;
-	len = strlen(found);
-	/* without the empty line that ends each note in the file; a note that was cut short is none */
-	if (len < 2 || found[len - 1] != '\n' || found[len - 2] != '\n')
-		return NULL;
-	return pnstrdup(found, len - 1);
+	return found ? pnstrdup(found, found_len) : NULL;
 }
 
 /* Hold the log against a checkpoint; see anchor.h */

@@ -18,9 +18,6 @@
 #define NOTE_ED25519 0x01
 #define NOTE_KEY_ID_BYTES 4
 
-/* A signature line begins with an em dash and a space */
-#define NOTE_SIGNATURE_MARK "\xE2\x80\x94 "
-
 static SPIPlanPtr origin_plan = NULL;
 static SPIPlanPtr create_plan = NULL;
 

@@ -12,6 +12,9 @@
 /* Channel that every new checkpoint is announced on */
 #define CHECKPOINT_CHANNEL "customer_hub_checkpoint"
 
+/* A signature line begins with an em dash and a space */
+#define NOTE_SIGNATURE_MARK "\xE2\x80\x94 "
+
 /* Name of the log, customer_hub/<uuid>; NULL before the first block. Within SPI */
 extern char *checkpoint_origin(void);
 

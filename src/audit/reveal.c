@@ -614,7 +614,10 @@ make_details(const RevealRecord *record, const AuditActor *reader, const RevealK
 		push_details(&state, given);
 	if (reveal != NULL)
 	{
-		push_text(&state, "class", data_class_name(reveal->class_id));
+		const char *class_name = data_class_name(reveal->class_id);
+
+		/* one that its reader's transaction has just added is not known here, or never will be */
+		push_text(&state, "class", class_name ? class_name : psprintf("%u", reveal->class_id));
 		push_text(&state, "reveal", reveal_kind_name(reveal->kind));
 	}
 	/* the last of equal keys wins, so nobody speaks for somebody else */

@@ -32,10 +32,14 @@ typedef struct WrittenTable
 static WrittenTable tables[WRITTEN_TABLES];
 static int	next_victim = 0;
 
+/* Grows with every invalidation, so that one which comes while a table is learnt is noticed */
+static uint64 forgotten = 0;
+
 /* Forget what is known of a table that changed */
 static void
 forget_table(Datum arg, Oid relid)
 {
+	forgotten++;
 	for (int i = 0; i < WRITTEN_TABLES; i++)
 	{
 		if (!OidIsValid(relid) || tables[i].relid == relid)
@@ -70,6 +74,7 @@ find_table(Relation relation)
 	WrittenTable *table;
 	List	   *indexes;
 	MemoryContext old_context;
+	uint64		before = forgotten;
 
 	for (int i = 0; i < WRITTEN_TABLES; i++)
 	{
@@ -82,7 +87,7 @@ find_table(Relation relation)
 		table->context = AllocSetContextCreate(TopMemoryContext, "customer_hub written table",
 											   ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(table->context);
-	table->relid = relid;		/* an invalidation that comes meanwhile takes it back */
+	table->relid = InvalidOid;	/* whoever is kept from learning all of it leaves nothing behind */
 	indexes = RelationGetIndexList(relation);
 	old_context = MemoryContextSwitchTo(table->context);
 	table->index_count = list_length(indexes);
@@ -101,6 +106,8 @@ find_table(Relation relation)
 										   &TTSOpsHeapTuple);
 	MemoryContextSwitchTo(old_context);
 	list_free(indexes);
+	if (before == forgotten)
+		table->relid = relid;
 	return table;
 }
 

@@ -55,6 +55,9 @@ AS $$
 DECLARE
 	withdrawn int;
 BEGIN
+	IF withdraw_consent.subject IS NULL OR withdraw_consent.purpose IS NULL THEN
+		RAISE EXCEPTION 'subject and purpose must be given' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
 	PERFORM hub.require_configurer();
 	UPDATE hub.consent c SET withdrawn_at = clock_timestamp(), withdrawal_source = withdraw_consent.source
 	WHERE c.subject = ANY (hub.subject_family(withdraw_consent.subject)) AND c.purpose = withdraw_consent.purpose AND c.withdrawn_at IS NULL;

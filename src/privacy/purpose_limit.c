@@ -72,6 +72,8 @@ find_anybody_restricted(void)
 
 	restricted_relid = catalog_relation("restricted_subject");
 	relation = table_open(restricted_relid, AccessShareLock);
+	/* true until none is found: whoever is kept from looking shows less, not more */
+	anybody_restricted = true;
 	restrictions_known = true;
 	scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
 	anybody_restricted = HeapTupleIsValid(systable_getnext(scan));

@@ -11,12 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 
+#include "foundation/catalog.h"
 #include "foundation/engine.h"
 #include "foundation/errors.h"
 #include "foundation/settings.h"
@@ -108,6 +114,30 @@ write_count(const char *path, int64 count)
 				 errhint("A restored backup will not be found to have forgotten this erasure; replay the ledger after any restore.")));
 }
 
+/*
+ * Count the erasures that are committed.
+ *
+ * A count of more, once it stands beside the keys, would outlive the rollback of
+ * what it counts, and keep the hub from serving.
+ */
+static int64
+count_committed(void)
+{
+	Relation	relation = table_open(catalog_relation("erasure_ledger"), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	int64		count = 0;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+			count++;
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return count;
+}
+
 /* Note how many subjects are erased; with force, also when there had been more */
 Datum
 hub_note_erasures(PG_FUNCTION_ARGS)
@@ -116,6 +146,7 @@ hub_note_erasures(PG_FUNCTION_ARGS)
 	int64		erased;
 	char	   *path = fence_file(&erased);
 
+	erased = count_committed();
 	if (path != NULL && (force || read_count(path) < erased))
 		write_count(path, erased);
 	PG_RETURN_VOID();

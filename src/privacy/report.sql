@@ -4,7 +4,8 @@
 CREATE FUNCTION hub.compliance_report(
 	"from" pg_catalog.timestamptz DEFAULT pg_catalog.now() OPERATOR(pg_catalog.-) '30 days'::pg_catalog.interval,
 	"to" pg_catalog.timestamptz DEFAULT pg_catalog.now()) RETURNS pg_catalog.text
-	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET timezone = 'UTC' SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
 DECLARE
 	access jsonb;

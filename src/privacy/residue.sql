@@ -172,6 +172,9 @@ BEGIN
 			epoch_retired_at = this.epoch_retired_at, completed_at = this.completed_at
 		WHERE p.plan = this.plan;
 	END LOOP;
+	-- those whose steps were all one transaction are not noted yet
+	LOCK TABLE hub.erasure_ledger IN SHARE UPDATE EXCLUSIVE MODE;
+	PERFORM hub.note_erasures();
 END
 $$;
 COMMENT ON PROCEDURE hub.advance_erasures() IS 'Note for each erasure what is gone by now: dead tuples, WAL, and backups or the root keys that open what they hold; complete when all of it is';

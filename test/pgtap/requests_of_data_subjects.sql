@@ -3,7 +3,7 @@
 \set QUIET on
 SET timezone = 'UTC';
 \i test/fixtures/shop.sql
-SELECT plan(33);
+SELECT plan(34);
 
 -- seeds
 SELECT is((SELECT count(*) FROM hub.right_rule WHERE unverified AND source_kind <> 'memory'), 0::bigint, 'rules from memory are marked');
@@ -55,6 +55,7 @@ SELECT ok(NOT hub.consent_allows(:ann, 'marketing'), 'nobody has consented to st
 SELECT hub.record_consent(:annie, 'marketing', 'form 3') \g /dev/null
 SELECT ok(hub.consent_allows(:ann, 'marketing') AND NOT hub.consent_allows(:ann, 'profiling') AND NOT hub.consent_allows(:bob, 'marketing'),
 	'a consent is for one purpose, and counts for all records of the person');
+SELECT throws_ok($$SELECT hub.withdraw_consent(NULL, 'marketing')$$, '22004', NULL, 'nobody withdraws nothing');
 SELECT is(hub.withdraw_consent(:ann, 'marketing', 'mail'), 1, 'it is withdrawn');
 SELECT ok(NOT hub.consent_allows(:annie, 'marketing'), 'and does not count any more');
 SELECT hub.record_consent(:bob, 'marketing', 'form 3', now() - interval '2 years', now() - interval '1 year') \g /dev/null

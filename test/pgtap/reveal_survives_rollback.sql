@@ -1,7 +1,7 @@
 -- reveal_survives_rollback: whoever saw plaintext is on record, whatever became of
 -- the transaction in which it was shown. No transaction around this file: commits
 -- and rollbacks are what it is about.
-SELECT plan(13);
+SELECT plan(15);
 
 CREATE TABLE public.person (id uuid PRIMARY KEY, name hub.encrypted_text('basic'), mail hub.encrypted_email('contact'));
 INSERT INTO public.person
@@ -74,6 +74,22 @@ SELECT is(e.details ->> 'role', 'hub_agent', 'the role') FROM hub.audit_event e
 WHERE kind = 'reveal' AND subject = '00000000-0000-4000-8000-000000000001';
 SELECT is(e.details ->> 'member', :'member', 'and the member') FROM hub.audit_event e
 WHERE kind = 'reveal' AND subject = '00000000-0000-4000-8000-000000000001';
+-- the worker knows nothing of a class that the reader's own transaction has added
+SELECT hub.audit_worker_pid() AS worker \gset
+BEGIN;
+SELECT hub.add_data_class('fresh') \g /dev/null
+INSERT INTO hub.clearance (role, data_class, level) VALUES ('hub_agent', 'fresh', 'reveal');
+CREATE TABLE public.note (id uuid PRIMARY KEY, body hub.encrypted_text('fresh'));
+SELECT hub.govern('public.note', 'id') \g /dev/null
+GRANT SELECT ON public.note TO anna;
+INSERT INTO public.note VALUES ('00000000-0000-4000-8000-00000000000a', 'fresh');
+SET LOCAL SESSION AUTHORIZATION anna;
+SELECT body FROM public.note \gset
+ROLLBACK;
+SELECT hub.wait_for_audit() \g /dev/null
+SELECT is(hub.audit_worker_pid(), :worker, 'a class that is not there yet is no matter to the worker');
+SELECT is((SELECT count(*) FROM hub.audit_event WHERE kind = 'reveal' AND subject = '00000000-0000-4000-8000-00000000000a'),
+	1::bigint, 'and the reveal is on record');
 SELECT is_empty('SELECT * FROM hub.verify_audit()', 'and nothing wrong with the trail');
 
 SELECT * FROM finish();

@@ -25,6 +25,14 @@ my ($out, $err) = run_command([ 'python3', 'test/verify/audit_verify.py', 'ancho
 like($out, qr/^$blocks checkpoints, the last of $blocks blocks: verified/, 'an independent program verifies the file');
 is($breaks->(), '', 'nothing is wrong with the trail');
 
+# a note that was cut short, by a crash or a full disk, is none
+append_to_file($file, substr($last, 0, 60));
+is($breaks->(), '', 'half a note at the end of the file is passed over');
+$event->(33); $seal->();
+is($breaks->(), '', 'and so when another follows it');
+$last = $node->safe_psql('hub', 'SELECT hub.audit_checkpoint()');
+$blocks = $node->safe_psql('hub', 'SELECT count(*) FROM hub.audit_block');
+
 # the file is what the trail is held against: change one checkpoint in it
 my $forged = slurp_file($file);
 $forged =~ s/\n\d\n/\n1\n/;
@@ -38,7 +46,7 @@ isnt(system('python3', 'test/verify/audit_verify.py', 'anchors', $key, $copy), 0
 # a server that was restarted remembers nothing of the blocks it has sealed
 my $cut = q{
 	SET session_replication_role = replica;
-	DELETE FROM hub.audit_event WHERE details ->> 'n' = '3';
+	DELETE FROM hub.audit_event WHERE details ->> 'n' = '33';
 	DELETE FROM hub.audit_transaction t WHERE NOT EXISTS (SELECT FROM hub.audit_event e WHERE e.xid = t.xid);
 	DELETE FROM hub.audit_block WHERE block_no = (SELECT max(block_no) FROM hub.audit_block);};
 $node->safe_psql('hub', 'CREATE TABLE kept AS SELECT * FROM hub.audit_block');

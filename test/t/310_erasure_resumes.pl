@@ -32,6 +32,12 @@ $node->start;
 is($node->safe_psql('hub', "SELECT status FROM hub.erasure_plan"), 'approved', 'a crash then loses nothing');
 is($node->safe_psql('hub', "SELECT hub.subject_state('$ann')"), 'alive', 'and destroys nothing');
 
+# two steps that are rolled back together: the count beside the keys must not outlive them
+$node->safe_psql('hub', 'CALL hub.seal_audit()');
+as('carl', "BEGIN; SELECT hub.erasure_step($plan); SELECT hub.erasure_step($plan); ROLLBACK");
+is($node->safe_psql('hub', "SELECT hub.subject_state('$ann')"), 'alive', 'a rollback takes the destruction back');
+is(as('carl', q{SELECT count(name::text) > 0 FROM shop.person}), 't', 'and the hub still serves');
+
 # in the middle
 my ($stdin, $stdout, $stderr) = ('', '', '');
 my $run = IPC::Run::start(

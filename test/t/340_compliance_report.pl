@@ -38,6 +38,9 @@ like($stderr, qr/begins before it ends.*HINT/s, 'a time that ends before it begi
 
 # one snapshot, so that the report's own questions to the trail are in none of the numbers
 my $html = $node->safe_psql('hub', "SELECT hub.compliance_report($period)", @cora);
+my ($chart) = $html =~ m{(<figure id="access-chart">.*?</figure>)}s;
+my ($german) = $node->safe_psql('hub', "SET datestyle = 'German'; SELECT hub.compliance_report($period)", @cora) =~ m{(<figure id="access-chart">.*?</figure>)}s;
+is($german, $chart, 'it is the same page under another DateStyle');
 my $file = $node->basedir . '/report.html';
 open my $out, '>:raw', $file or die "$file: $!";
 print $out $html;

@@ -295,7 +295,7 @@ pg_noreturn static void refuse_above_ceiling(const char *what, int64 ceiling);
 static void
 refuse_above_ceiling(const char *what, int64 ceiling)
 {
-	if (access_record_denied != NULL)
+	if (access_record_denied != NULL && !IsParallelWorker())
 		access_record_denied(psprintf("{\"attempt\": \"over_ceiling\", \"what\": \"%s\", \"ceiling\": " INT64_FORMAT "}",
 									  what, ceiling));
 	ereport(ERROR,
@@ -304,6 +304,13 @@ refuse_above_ceiling(const char *what, int64 ceiling)
 			 errmsg("query would send more than " INT64_FORMAT " rows of governed relations", ceiling) :
 			 errmsg("query would show values of more than " INT64_FORMAT " persons", ceiling),
 			 errhint("Narrow the query, or ask for an export with hub.request_approval('export', ...).")));
+}
+
+/* The same for rows, where they are counted elsewhere */
+void
+export_guard_refuse_rows(int64 ceiling)
+{
+	refuse_above_ceiling("rows", ceiling);
 }
 
 /* Refuse rows beyond the ceiling of the current member */

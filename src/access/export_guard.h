@@ -11,6 +11,7 @@
 #include "nodes/parsenodes.h"
 #include "utils/uuid.h"
 
+#include "foundation/compat.h"
 #include "identity/identity.h"
 
 extern void export_guard_init(void);
@@ -41,6 +42,9 @@ export_guard_executor_end(QueryDesc *query)
 extern void export_guard_begin_run(QueryDesc *query);	/* when there is an identity */
 extern void export_guard_count_run(QueryDesc *query);	/* after success, in the same scope */
 extern void export_guard_before_utility(Node *parsetree);
+
+/* Refuse to send more rows than the ceiling */
+pg_noreturn extern void export_guard_refuse_rows(int64 ceiling);
 
 /* disclosure_rule.count */
 extern void export_guard_count_shown(const pg_uuid_t *subject, uint16 class_id, uint64 standing);

@@ -20,6 +20,7 @@
 #include "access/access.h"
 #include "access/export_guard.h"
 #include "access/export_limit.h"
+#include "access/folded_rows.h"
 #include "access/governed.h"
 #include "access/protect.h"
 #include "access/redact.h"
@@ -109,6 +110,8 @@ hub_executor_start(QueryDesc *query_desc, int eflags)
 	else
 		standard_ExecutorStart(query_desc, eflags);
 	seal_leave_out(query_desc);
+	if (identity != NULL)
+		folded_rows_watch(query_desc, eflags, identity);
 }
 
 /* Are the rows of this run sent to the client, and is reading all that it does? */

@@ -1,5 +1,5 @@
 -- What is folded into one row counts like rows; what is revealed in a day counts however often a member comes back.
-SELECT plan(21);
+SELECT plan(43);
 CREATE ROLE anna LOGIN;
 CREATE ROLE bert LOGIN;
 CREATE ROLE carla LOGIN;
@@ -51,6 +51,49 @@ SELECT is(:'s6'::text, 'CH305', 'and masks in one row');
 SELECT is(:'s7'::text, '00000', 'a few persons in one row are not');
 SELECT is(:'s8'::text, '00000', 'nor several values of each person, in as many rows as the ceiling');
 SELECT is(:'s9'::text, '00000', 'nor counting');
+
+\set ON_ERROR_STOP on
+-- columns that are not encrypted: what keeps the rows it gets counts them, what says something about them does not
+RESET SESSION AUTHORIZATION;
+CREATE FUNCTION public.folds(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	EXECUTE query INTO result;
+	RETURN 'sent';
+EXCEPTION WHEN SQLSTATE 'CH305' THEN
+	RETURN 'refused';
+END
+$$;
+CREATE AGGREGATE public.keep(uuid) (SFUNC = array_append, STYPE = uuid[]);
+SET SESSION AUTHORIZATION anna;
+SELECT is(public.folds(q), 'refused', 'rows kept in one value count: ' || q) FROM unnest(ARRAY[
+	'SELECT array_agg(person_id) FROM shop.person',
+	'SELECT string_agg(person_id::text, '','') FROM shop.person',
+	'SELECT json_agg(person_id) FROM shop.person',
+	'SELECT jsonb_object_agg(person_id, region) FROM shop.person',
+	'SELECT xmlagg(xmlelement(name p, person_id)) FROM shop.person',
+	'SELECT public.keep(person_id) FROM shop.person',
+	'SELECT array_agg(person_id) OVER () FROM shop.person LIMIT 1',
+	'SELECT array_agg(person_id) FROM (SELECT person_id FROM shop.person ORDER BY region OFFSET 0) p',
+	'SELECT array_agg(a) FROM (SELECT array_agg(person_id) AS a FROM shop.person GROUP BY person_id) p',
+	'SELECT ARRAY(SELECT person_id FROM shop.person)',
+	'SELECT ARRAY(SELECT person_id FROM shop.person WHERE region = o.r) FROM (VALUES (''DE''::hub.region)) o (r)',
+	'WITH p AS MATERIALIZED (SELECT person_id FROM shop.person) SELECT array_agg(person_id) FROM p',
+	'SELECT percentile_disc(ARRAY(SELECT n / 60.0 FROM generate_series(1, 60) n)) WITHIN GROUP (ORDER BY person_id) FROM shop.person',
+	'WITH RECURSIVE r (id, list) AS (SELECT ''00000000-0000-0000-0000-000000000000''::uuid, '''' UNION ALL
+		SELECT p.person_id, r.list || p.person_id FROM r, LATERAL (SELECT q.person_id FROM shop.person q WHERE q.person_id > r.id ORDER BY 1 LIMIT 1) p)
+		SELECT list FROM r ORDER BY id DESC LIMIT 1']) q;
+SELECT is(public.folds(q), 'sent', 'rows that make a figure do not: ' || q) FROM unnest(ARRAY[
+	'SELECT count(*) FROM shop.person',
+	'SELECT max(person_id::text) FROM shop.person',
+	'SELECT avg(length(person_id::text)) FROM shop.person',
+	'SELECT count(DISTINCT region) FROM shop.person',
+	'SELECT array_agg(n) FROM generate_series(1, 1000) n']) q;
+SELECT is(public.folds('SELECT array_agg(region) FROM (SELECT DISTINCT region FROM shop.person) d'), 'sent', 'nor do rows that were few before');
+SELECT is(public.folds('SELECT array_agg(person_id) FROM (SELECT person_id FROM shop.person LIMIT 50) p'), 'sent', 'up to the ceiling they are sent');
+SELECT is(public.folds('SELECT array_agg(a[1]) FROM (SELECT ARRAY(SELECT p.person_id FROM shop.person q WHERE q.person_id = p.person_id) AS a FROM shop.person p LIMIT 30) x'),
+	'refused', 'which holds for all parts of a statement together');
 
 -- the quota of the day: each of these statements is below the ceiling
 \set ON_ERROR_STOP on

@@ -188,7 +188,7 @@ SELECT wish AS x FROM shop.person LIMIT 1 \gset
 SELECT is(:'x'::text, '[restricted]', 'and what is denied');
 SELECT concat(p, email, wish, format('%s %s', email, wish), quote_literal(email::text), array_agg(wish) OVER (),
 	row_to_json(p), to_jsonb(p), json_build_object('e', email), ARRAY[email], (SELECT xmlforest(email, wish))) AS x
-	FROM shop.person p LIMIT 1 \gset
+	FROM (SELECT * FROM shop.person LIMIT 5) p LIMIT 1 \gset
 SELECT ok(:'x' NOT ILIKE '%mirabelle%' AND :'x' LIKE '%"Plum%', 'text, record, array, JSON and XML of them');
 DECLARE rows CURSOR FOR SELECT email, wish FROM shop.person;
 SELECT query_to_xml('SELECT email, wish FROM shop.person LIMIT 5', true, true, '')::text || cursor_to_xml('rows', 5, true, true, '')::text AS x \gset

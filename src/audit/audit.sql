@@ -119,6 +119,20 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.audit_tr
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.audit_origin
 	FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change();
 
+-- What BRIN takes for summarized in an empty table is all of its first range: each
+-- row that comes there would have the summary written anew, which for a Bloom
+-- filter takes longer than all the rest of the transaction.
+CREATE FUNCTION hub.begin_audit_indexes(relation regclass) RETURNS void
+LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+	SELECT brin_desummarize_range(i.indexrelid, 0)
+	FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+	WHERE i.indrelid = $1 AND a.amname = 'brin'
+$$;
+COMMENT ON FUNCTION hub.begin_audit_indexes(regclass) IS
+'Leaves the first rows of a new table of the audit trail to be summarized when there are enough; part of hub.ensure_audit_partitions()';
+SELECT hub.begin_audit_indexes('hub.audit_event_default');
+SELECT hub.begin_audit_indexes('hub.audit_transaction');
+
 CREATE FUNCTION hub.ensure_audit_partitions(months_ahead integer DEFAULT 2) RETURNS integer
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -152,6 +166,7 @@ BEGIN
 		EXECUTE format('COMMENT ON TABLE hub.%I IS %L', partition,
 			'events of ' || to_char(month, 'FMMonth YYYY') || ' (UTC)');
 		EXECUTE format('ALTER TABLE hub.%I OWNER TO hub_audit_owner', partition);
+		PERFORM hub.begin_audit_indexes(format('hub.%I', partition)::regclass);
 		made := made + 1;
 	END LOOP;
 	RETURN made;

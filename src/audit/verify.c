@@ -17,6 +17,7 @@
 #include "optimizer/cost.h"
 #include "partitioning/partdesc.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -155,6 +156,8 @@ check_anchor(VerifySink *sink, const char *note, const char *origin, uint64 size
 void
 verify_begin(LogCheck *check, char **anchored)
 {
+	/* until the end: a partition that is detached is gone for older snapshots, too */
+	LockRelationOid(catalog_relation("audit_event"), AccessShareLock);
 	verify_log_witness(check);	/* before the snapshot, which is to see that block */
 	PushActiveSnapshot(GetLatestSnapshot());
 	check->origin = checkpoint_origin();

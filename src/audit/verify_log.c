@@ -113,7 +113,7 @@ check_header(LogCheck *check, const AuditBlock *block, bool readable)
 
 	if (block->number < expected)
 	{
-		report(check, "log", block->number, "this is no number of a block");
+		report(check, "log", -1, psprintf("block " INT64_FORMAT " is out of its turn", block->number));
 		return;
 	}
 	if (block->number > expected)

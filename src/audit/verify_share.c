@@ -11,6 +11,7 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "port/atomics.h"
 #include "storage/proc.h"
 #include "storage/shm_mq.h"
@@ -206,7 +207,8 @@ share(Work *work, Size work_size, int workers, VerifySink *sink)
 	for (int i = 0; i < context->nworkers_launched; i++)
 		queues[i] = shm_mq_attach((shm_mq *) (space + (Size) i * QUEUE_BYTES), context->seg,
 								  context->worker[i].bgwhandle);
-	while (take_part(shared, sink, part_context))
+	while ((parallel_leader_participation || context->nworkers_launched == 0) &&
+		   take_part(shared, sink, part_context))
 		receive_breaks(queues, context->nworkers_launched, false, sink);
 	receive_breaks(queues, context->nworkers_launched, true, sink);
 	WaitForParallelWorkersToFinish(context);

@@ -1,7 +1,7 @@
 -- Old events can be retired without the rest of the trail losing its proof, and
 -- nothing can be passed off as retired. No transaction around this file, since
 -- sealing needs commits.
-SELECT plan(16);
+SELECT plan(17);
 
 SELECT hub.record_event('config', NULL, jsonb_build_object('n', n)) FROM generate_series(1, 3) n \g /dev/null
 CALL hub.seal_audit();
@@ -23,6 +23,8 @@ CREATE FUNCTION public.kinds() RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(DISTINCT kind, ' ' ORDER BY kind), '') FROM hub.verify_audit()
 $$;
 SELECT xid AS xid FROM hub.audit_event WHERE details ->> 'n' = '8' \gset
+CREATE TEMP TABLE kept_event AS SELECT * FROM hub.audit_event WHERE details ->> 'n' IN ('1', '2', '3');
+CREATE TEMP TABLE kept_transaction AS SELECT t.* FROM hub.audit_transaction t WHERE t.xid = (SELECT max(xid) FROM kept_event);
 
 SELECT throws_ok($$SELECT hub.retire_audit(now() + interval '1 day')$$, '22023', NULL, 'the future is not retired');
 SELECT ok(hub.retire_audit(:'border') >= 6, 'events go');
@@ -59,6 +61,12 @@ SELECT e.xid, e.ordinal, 1, sha256('\x00'::bytea || hub.audit_canonical(e)), e.t
 FROM hub.audit_event e WHERE e.details ->> 'n' = '8';
 DELETE FROM hub.audit_event WHERE details ->> 'n' = '8';
 SELECT is(public.kinds(), 'retirement', 'so is one of a retirement that never was');
+ROLLBACK;
+
+BEGIN;
+INSERT INTO hub.audit_event SELECT * FROM kept_event;
+INSERT INTO hub.audit_transaction SELECT * FROM kept_transaction;
+SELECT is(public.kinds(), 'block', 'events that were retired and are back again are found');
 ROLLBACK;
 
 BEGIN;

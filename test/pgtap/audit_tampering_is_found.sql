@@ -2,7 +2,7 @@
 -- hub.verify_audit() finds it, and names what was done. It runs here as a member of
 -- hub_compliance. No transaction around this file, since sealing needs commits; each
 -- change is rolled back after it was found.
-SELECT plan(40);
+SELECT plan(50);
 
 CREATE ROLE clara LOGIN;
 SELECT hub.add_member('clara', 'hub_compliance', 'clara', '{DE}', '{1}', '{1}') \g /dev/null
@@ -87,7 +87,7 @@ ROLLBACK;
 
 BEGIN;
 UPDATE hub.audit_event SET xid = (SELECT max(xid) FROM hub.audit_event), ordinal = ordinal + 3 WHERE xid = :'xid';
-SELECT ok(public.found() ~ format('transaction %s .*event %s 4', :middle, :last), 'events moved to another transaction');
+SELECT matches(public.found(), format('transaction %s .*event %s 4', :middle, :last), 'events moved to another transaction');
 ROLLBACK;
 
 BEGIN;
@@ -144,6 +144,14 @@ BEGIN;
 UPDATE hub.audit_block SET nodes = substr(nodes, 1, octet_length(nodes) - 32) WHERE block_no = :odd;
 SELECT is(public.found(), format('log %s ', :odd), 'a node that was taken away');
 ROLLBACK;
+BEGIN;
+UPDATE hub.audit_block SET nodes = '\x00' WHERE block_no = :middle;
+SELECT matches(public.found(), format('^header %s ', :middle), 'nodes that are no hashes');
+ROLLBACK;
+BEGIN;
+UPDATE hub.audit_block SET nodes = nodes || hub.merkle_root('{}') WHERE block_no = :middle;
+SELECT is(public.found(), format('log %s ', :middle), 'a node too many');
+ROLLBACK;
 
 BEGIN;
 UPDATE hub.audit_block SET checkpoint = replace(checkpoint, E'\n\n', E'0\n\n') WHERE block_no = :middle;
@@ -153,6 +161,17 @@ ROLLBACK;
 BEGIN;
 DELETE FROM hub.audit_block WHERE block_no = :middle;
 SELECT is(public.found() ~ format('log %s ', :last), true, 'a deleted block');
+ROLLBACK;
+
+BEGIN;
+INSERT INTO hub.audit_block SELECT -1, origin, xid_base, snapshot, first_xid, last_xid, event_count, event_root, transaction_count, transaction_root, previous, sealed_at, nodes, checkpoint
+FROM hub.audit_block WHERE block_no = :last;
+SELECT is(public.found(), 'log  ', 'a block before the first');
+ROLLBACK;
+
+BEGIN;
+UPDATE hub.audit_block SET previous = hub.merkle_root('{}') WHERE block_no = :last;
+SELECT matches(public.found(), format('^header %s ', :last), 'a header that follows another one');
 ROLLBACK;
 
 BEGIN;
@@ -166,14 +185,22 @@ BEGIN;
 UPDATE hub.audit_block SET block_no = block_no + 100 WHERE block_no = :last;
 UPDATE hub.audit_block SET block_no = :last WHERE block_no = :middle;
 UPDATE hub.audit_block SET block_no = :middle WHERE block_no = :last + 100;
-SELECT ok(public.found() ~ format('^header %s', :middle), 'two blocks in the other order');
+SELECT matches(public.found(), format('^header %s', :middle), 'two blocks in the other order');
 ROLLBACK;
 
 -- the tail that is not sealed yet goes by its tags
 SELECT hub.record_event('config', NULL, '{"n": 10}') \g /dev/null
 BEGIN;
 UPDATE hub.audit_event SET details = '{"n": 11}' WHERE details ->> 'n' = '10';
-SELECT ok(public.found() ~ '^event .* 1$|^event  1$', 'a changed event of the tail');
+SELECT matches(public.found(), '^event .* 1$|^event  1$', 'a changed event of the tail');
+ROLLBACK;
+
+-- a count that fits what is left of a transaction: its digest does not
+SELECT hub.record_event('config', NULL, '{"n": 13}') FROM generate_series(1, 2) \g /dev/null
+BEGIN;
+UPDATE hub.audit_transaction SET event_count = 1 WHERE xid = (SELECT max(xid) FROM hub.audit_event WHERE details ->> 'n' = '13');
+DELETE FROM hub.audit_event WHERE details ->> 'n' = '13' AND ordinal = 2;
+SELECT matches(public.found(), '^transaction ', 'an event of the tail that is gone, with a count that fits');
 ROLLBACK;
 
 -- nothing of a transaction is left that was not sealed yet: memory knows of it
@@ -182,20 +209,20 @@ BEGIN;
 CREATE TEMP TABLE gone ON COMMIT DROP AS SELECT xid FROM hub.audit_event WHERE details ->> 'n' = '12';
 DELETE FROM hub.audit_transaction t WHERE t.xid = (SELECT xid FROM gone);
 DELETE FROM hub.audit_event e WHERE e.xid = (SELECT xid FROM gone);
-SELECT ok(public.found() ~ '^(transaction|block) ', 'a tail that was cut off before it was sealed');
+SELECT matches(public.found(), '^(transaction|block) ', 'a tail that was cut off before it was sealed');
 ROLLBACK;
 
 -- an event that is given another place in the order, tag and all
 BEGIN;
 UPDATE hub.audit_event SET xid = (SELECT (max(xid)::text::bigint + 1000)::text::xid8 FROM hub.audit_event) WHERE details ->> 'n' = '5';
-SELECT ok(public.found() ~ format('event %s 2', :middle), 'an event under another key');
+SELECT matches(public.found(), format('event %s 2', :middle), 'an event under another key');
 ROLLBACK;
 
 -- a block of somebody else's, that fits the log, with events that were never recorded
 BEGIN;
 INSERT INTO hub.audit_block SELECT b.block_no + 1, b.origin, b.xid_base, b.snapshot, b.first_xid, b.last_xid, 0, hub.merkle_root('{}'),
 	0, hub.merkle_root('{}'), substr(b.nodes, 1, 32), now(), b.nodes, b.checkpoint FROM hub.audit_block b ORDER BY b.block_no DESC LIMIT 1;
-SELECT ok(public.found() ~ '^header |, header ', 'a forged block');
+SELECT matches(public.found(), '^header |, header ', 'a forged block');
 ROLLBACK;
 
 -- the log as it was some time ago, for which there is a signature
@@ -234,6 +261,19 @@ FROM hub.audit_event WHERE details ->> 'n' = '5';
 SELECT is(public.found(), 'event  1', 'an event beyond all blocks');
 ROLLBACK;
 
+-- what the transaction that asks has recorded itself is no break, before its commit and its row
+BEGIN;
+SELECT hub.record_event('config', NULL, '{"n": 14}') \g /dev/null
+SELECT is(public.found(), '', 'events of one''s own transaction');
+ROLLBACK;
+SELECT is(count, 0::bigint, 'events of one''s own statement')
+FROM (SELECT hub.record_event('config', NULL, '{"n": 15}'), (SELECT count(*) FROM hub.verify_audit()) AS count OFFSET 0) s;
+-- nor is a partition that is detached meanwhile: whoever detaches it waits
+BEGIN;
+SELECT count(*) FROM hub.verify_audit() \g /dev/null
+SELECT isnt_empty($$SELECT 1 FROM pg_locks WHERE relation = 'hub.audit_event'::regclass AND pid = pg_backend_pid() AND granted$$, 'partitions stay while they are verified');
+ROLLBACK;
+
 -- whoever does the work, the findings are the same
 BEGIN;
 UPDATE hub.audit_event SET details = details || '{"changed": true}' WHERE details ? 'n';
@@ -241,9 +281,30 @@ DELETE FROM hub.audit_transaction WHERE xid = :'xid';
 SET LOCAL max_parallel_workers_per_gather = 0;
 SELECT public.found() AS found_alone \gset
 SET LOCAL max_parallel_workers_per_gather = 3;
+SET LOCAL parallel_leader_participation = off;
 SELECT is(public.found(), :'found_alone', 'parallel workers find what one process finds');
 SELECT cmp_ok(length(:'found_alone'), '>', 100, '... which is much');
 ROLLBACK;
 
+-- a block that was sealed and signed, but is not the one that was sealed last
+CALL hub.seal_audit();
+CREATE TEMP TABLE sealed AS SELECT * FROM hub.audit_block ORDER BY block_no DESC LIMIT 1;
+SELECT hub.record_event('config', NULL, '{"n": 16}') \g /dev/null
+DELETE FROM hub.audit_block WHERE block_no >= (SELECT block_no FROM sealed);
+CALL hub.seal_audit();
+BEGIN;
+DELETE FROM hub.audit_block WHERE block_no >= (SELECT block_no FROM sealed);
+INSERT INTO hub.audit_block SELECT * FROM sealed;
+SELECT is(public.found(), format('log %s ', (SELECT block_no FROM sealed)), 'a block in the place of another');
+ROLLBACK;
+
 SELECT is(public.found(), '', 'and nothing is wrong after all');
+
+-- memory does not forget, sealing or not
+SELECT hub.record_event('config', NULL, '{"n": 17}') \g /dev/null
+DELETE FROM hub.audit_transaction t USING hub.audit_event e WHERE t.xid = e.xid AND e.details ->> 'n' = '17';
+DELETE FROM hub.audit_event WHERE details ->> 'n' = '17';
+CALL hub.seal_audit();
+CALL hub.seal_audit();
+SELECT matches(public.found(), '^(transaction|block) ', 'a tail that was cut off, after the next block');
 SELECT * FROM finish();

@@ -301,6 +301,7 @@ seal_run(void)
 	SealResult	result = SEAL_DONE;
 
 	new_block = -1;
+	witness_settle(false);
 	if (OidIsValid(relid))
 		relation = try_relation_open(relid, ShareRowExclusiveLock);
 	if (relation == NULL)
@@ -315,6 +316,7 @@ seal_run(void)
 		uint64		base;
 		int32		origin;
 		ReadRows	read = {0};
+		WitnessNotes notes;
 
 		PushActiveSnapshot(GetTransactionSnapshot());
 		SPI_connect();
@@ -332,8 +334,8 @@ seal_run(void)
 		else
 		{
 			seal_block(has_last ? &last : NULL, origin, base, current_snapshot(), false, &read);
-			witness_check(catalog_relation("audit_transaction"), base, read.rows, read.count, true,
-						  log_missing, NULL);
+			witness_read(catalog_relation("audit_transaction"), &notes);
+			witness_check(&notes, base, read.rows, read.count, true, log_missing, NULL);
 		}
 		SPI_finish();
 		PopActiveSnapshot();
@@ -347,6 +349,7 @@ seal_run(void)
 void
 seal_committed(AuditSlot *slot)
 {
+	witness_settle(true);
 	if (new_block < 0)
 		return;
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);

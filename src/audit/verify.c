@@ -158,7 +158,9 @@ verify_begin(LogCheck *check, char **anchored)
 {
 	/* until the end: a partition that is detached is gone for older snapshots, too */
 	LockRelationOid(catalog_relation("audit_event"), AccessShareLock);
-	verify_log_witness(check);	/* before the snapshot, which is to see that block */
+	/* before the snapshot, which is to see the block that they tell of */
+	verify_log_witness(check);
+	witness_read(catalog_relation("audit_transaction"), &check->notes);
 	PushActiveSnapshot(GetLatestSnapshot());
 	check->origin = checkpoint_origin();
 	PopActiveSnapshot();
@@ -176,8 +178,7 @@ verify_end(LogCheck *check, const char *anchored)
 
 	verify_tail(check->sink, check->has_last ? &check->last : NULL);
 	if (event_origin_is_current(NULL))
-		witness_check(catalog_relation("audit_transaction"), event_xid_base(), NULL, 0, false,
-					  report_missing, check->sink);
+		witness_check(&check->notes, event_xid_base(), NULL, 0, false, report_missing, check->sink);
 	check_borne_out(check->sink, "retirement", &retirements_plan,
 					"SELECT r.xid, r.detail FROM hub.broken_audit_retirements() r");
 	check_borne_out(check->sink, "key", &keys_plan,

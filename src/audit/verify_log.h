@@ -9,6 +9,7 @@
 #include "audit/log_key.h"
 #include "audit/merkle.h"
 #include "audit/verify.h"
+#include "audit/witness.h"
 
 /* What it takes to go on after the blocks that were checked */
 typedef struct LogState
@@ -28,6 +29,7 @@ typedef struct LogCheck
 	int			key;			/* generation of the one that signs after the block before */
 	int64		witness_block;	/* what the worker remembers of the last one; -1: nothing */
 	uint8		witness_header[MERKLE_HASH_BYTES];
+	WitnessNotes notes;			/* what it remembers of transactions without a block */
 
 	/* the block that was read last; until SPI_finish() */
 	bool		has_last;

@@ -7,6 +7,7 @@
 #include "miscadmin.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "foundation/compat.h"
@@ -15,14 +16,6 @@
 #include "audit/scan.h"
 #include "audit/slot.h"
 #include "audit/witness.h"
-
-typedef struct WitnessEntry
-{
-	Oid			database;
-	Oid			relation;		/* another one after the extension was created anew */
-	uint64		xid;
-	uint8		digest[WITNESS_DIGEST_BYTES];
-} WitnessEntry;
 
 typedef struct WitnessTable
 {
@@ -33,6 +26,11 @@ typedef struct WitnessTable
 } WitnessTable;
 
 static WitnessTable *table = NULL;
+
+/* What the block holds that is about to be committed */
+static Oid	settled_relation = InvalidOid;
+static uint64 *settled = NULL;
+static int	settled_count = 0;
 
 /* Tell how much shared memory the witness needs */
 Size
@@ -87,21 +85,20 @@ compare_xids(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Copy the entries of this database, and of this incarnation of the extension */
-static int
-copy_entries(Oid relation, WitnessEntry **entries)
+/* Read what is noted of this database, and of this incarnation of the extension; see witness.h */
+void
+witness_read(Oid relation, WitnessNotes *notes)
 {
-	int			count = 0;
-
+	notes->relation = relation;
+	notes->count = 0;
 	LWLockAcquire(&table->lock, LW_SHARED);
-	*entries = palloc(sizeof(WitnessEntry) * Max(table->count, 1));
+	notes->entries = palloc(sizeof(WitnessEntry) * Max(table->count, 1));
 	for (int i = 0; i < table->count; i++)
 	{
 		if (table->entries[i].database == MyDatabaseId && table->entries[i].relation == relation)
-			(*entries)[count++] = table->entries[i];
+			notes->entries[notes->count++] = table->entries[i];
 	}
 	LWLockRelease(&table->lock);
-	return count;
 }
 
 /* Forget transactions, and those of an earlier incarnation of the extension */
@@ -158,31 +155,43 @@ row_was_read(uint64 xid, const uint8 *digest, const WitnessRow *rows, int row_co
 
 /* Look for all that were noted; see witness.h */
 void
-witness_check(Oid relation, uint64 xid_base, const WitnessRow *rows, int row_count,
-			  bool forget, WitnessSink sink, void *arg)
+witness_check(const WitnessNotes *notes, uint64 xid_base, const WitnessRow *rows, int row_count,
+			  bool settle, WitnessSink sink, void *arg)
 {
-	WitnessEntry *entries;
-	int			count = copy_entries(relation, &entries);
-	uint64	   *settled = palloc(sizeof(uint64) * Max(count, 1));
-	int			settled_count = 0;
-
-	for (int i = 0; i < count; i++)
+	if (settle)
 	{
-		TransactionId xid = (TransactionId) entries[i].xid;
+		witness_settle(false);
+		settled_relation = notes->relation;
+		settled = MemoryContextAlloc(TopMemoryContext, sizeof(uint64) * Max(notes->count, 1));
+	}
+	for (int i = 0; i < notes->count; i++)
+	{
+		const WitnessEntry *entry = &notes->entries[i];
+		TransactionId xid = (TransactionId) entry->xid;
 
 		CHECK_FOR_INTERRUPTS();
 		if (XidInMVCCSnapshot(xid, GetActiveSnapshot()))
 			continue;
-		if ((row_count > 0 &&
-			 row_was_read(xid_base + entries[i].xid, entries[i].digest, rows, row_count)) ||
-			!TransactionIdDidCommit(xid) ||
-			row_is_there(entries[i].xid, xid_base, entries[i].digest))
-			settled[settled_count++] = entries[i].xid;
-		else
-			sink(entries[i].xid, arg);
+		if ((row_count == 0 ||
+			 !row_was_read(xid_base + entry->xid, entry->digest, rows, row_count)) &&
+			TransactionIdDidCommit(xid) &&
+			!row_is_there(entry->xid, xid_base, entry->digest))
+			sink(entry->xid, arg);
+		else if (settle)
+			settled[settled_count++] = entry->xid;
 	}
-	if (forget)
-		forget_entries(relation, settled, settled_count);
-	pfree(settled);
-	pfree(entries);
+}
+
+/* Forget what is known by its block from now on, if that was committed; see witness.h */
+void
+witness_settle(bool committed)
+{
+	if (settled != NULL)
+	{
+		if (committed)
+			forget_entries(settled_relation, settled, settled_count);
+		pfree(settled);
+	}
+	settled = NULL;
+	settled_count = 0;
 }

@@ -12,6 +12,15 @@
 #define WITNESS_ENTRIES 16384
 #define WITNESS_DIGEST_BYTES 8
 
+/* A transaction that was noted; xid is without base */
+typedef struct WitnessEntry
+{
+	Oid			database;
+	Oid			relation;		/* another one after the extension was created anew */
+	uint64		xid;
+	uint8		digest[WITNESS_DIGEST_BYTES];
+} WitnessEntry;
+
 /* A row of hub.audit_transaction that has just been read; xid is with base */
 typedef struct WitnessRow
 {
@@ -29,11 +38,26 @@ extern void witness_shmem_startup(void);
 extern void witness_note(Oid relation, uint64 xid, const uint8 *digest);
 
 /*
- * Look for all that were noted in this database and that the active snapshot
- * sees: among rows, in order of xid, that the caller has read, else in the table.
- * With forget, those that are there are known by their block from now on.
+ * What is noted of this database. To be read before the snapshot that it is held
+ * against: then whatever is forgotten by now is in a block that the snapshot sees.
  */
-extern void witness_check(Oid relation, uint64 xid_base, const WitnessRow *rows, int row_count,
-						  bool forget, WitnessSink sink, void *arg);
+typedef struct WitnessNotes
+{
+	Oid			relation;
+	int			count;
+	WitnessEntry *entries;
+} WitnessNotes;
+
+extern void witness_read(Oid relation, WitnessNotes *notes);
+
+/*
+ * Look for all that were noted and that the active snapshot sees: among rows, in
+ * order of xid, that the caller has read, else in the table. With settle, those
+ * that are there are known by their block once witness_settle() is told that it
+ * was committed.
+ */
+extern void witness_check(const WitnessNotes *notes, uint64 xid_base, const WitnessRow *rows,
+						  int row_count, bool settle, WitnessSink sink, void *arg);
+extern void witness_settle(bool committed);
 
 #endif							/* CUSTOMER_HUB_WITNESS_H */

@@ -178,6 +178,6 @@ SELECT hub.ungovern('shop.person_2025');
 SELECT hub.ungovern('shop.person');
 SELECT count(*) FROM pg_policies WHERE schemaname = 'shop';
 SELECT count(*) FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'shop'::regnamespace) AND NOT tgisinternal;
-SELECT kind, details->>'action' AS action, details->>'relation' AS relation FROM hub.audit_event
-WHERE kind = 'config' AND details->>'action' IN ('govern', 'ungovern', 'classify') ORDER BY xid, ordinal;
+SELECT relation, operation, row_key->>'relation' AS target, row_key->>'column_name' AS target_column, changed->'new'->>'data_class' AS data_class
+FROM hub.audit_event WHERE kind = 'config' AND relation IN ('hub.governed', 'hub.classification') ORDER BY xid, ordinal;
 DROP SCHEMA shop CASCADE;

@@ -436,7 +436,6 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT approval_policy_pkey DO UPDATE SET
 		approvals_needed = excluded.approvals_needed, approver_roles = excluded.approver_roles,
 		same_team = excluded.same_team, valid_for = excluded.valid_for;
-	PERFORM hub.record_event('config', NULL, params || '{"setting": "approval_policy"}');
 END
 $$;
 COMMENT ON FUNCTION hub.set_approval_policy(text, int4, name[], bool, interval) IS

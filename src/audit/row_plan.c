@@ -254,6 +254,7 @@ fill_plan(RowPlan *plan, Relation relation, const GovernedRelation *governed,
 		plan->columns[i].is_key = readable_key || (is_key && !governed && use == COLUMN_PLAIN);
 		if (plan->columns[i].is_key)
 			plan->key_count++;
+		plan->has_named |= use == COLUMN_NAMED;
 		plan_column(&plan->columns[i], attribute, use, encrypted, class_id, plan->context);
 	}
 	for (int i = 0; i < desc->natts; i++)

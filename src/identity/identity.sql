@@ -130,8 +130,6 @@ BEGIN
 	EXECUTE format('GRANT %I TO %I', create_role.like_role, create_role.name);
 	INSERT INTO hub.hub_role_custom (name, like_role, base)
 	VALUES (create_role.name, create_role.like_role, base);
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'create_role', 'role', create_role.name, 'like', create_role.like_role));
 END
 $$;
 COMMENT ON FUNCTION hub.create_role(text, name) IS 'Makes a hub role that has what another has, until hub.set_clearance says otherwise';
@@ -227,9 +225,6 @@ BEGIN
 	INSERT INTO hub.member (external_id, role, db_role, regions, lines, teams)
 	VALUES (add_member.external_id, add_member.role, add_member.db_role, add_member.regions, add_member.lines, add_member.teams)
 	RETURNING member_id INTO new_id;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'add_member', 'member', new_id, 'role', add_member.role, 'login', add_member.db_role,
-		'regions', add_member.regions, 'lines', add_member.lines, 'teams', add_member.teams));
 	RETURN new_id;
 END
 $$;
@@ -257,8 +252,6 @@ BEGIN
 			   WHERE r.rolname = member.role AND l.rolname = member.db_role) THEN
 		EXECUTE format('REVOKE %I FROM %I', member.role, member.db_role);
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'deactivate_member', 'member', member.member_id));
 END
 $$;
 COMMENT ON FUNCTION hub.deactivate_member(int) IS 'Ends a membership: tokens and login of the member have no identity from the next statement on, in every session';
@@ -289,8 +282,6 @@ BEGIN
 	IF member.db_role IS NOT NULL THEN
 		EXECUTE format('GRANT %I TO %I', member.role, member.db_role);
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'reactivate_member', 'member', member.member_id, 'role', member.role, 'login', member.db_role));
 END
 $$;
 COMMENT ON FUNCTION hub.reactivate_member(int) IS 'Takes hub.deactivate_member back; a login that is another member''s by now is not given back';
@@ -317,8 +308,6 @@ BEGIN
 		EXECUTE format('REVOKE %I FROM %I', member.role, member.db_role);
 		EXECUTE format('GRANT %I TO %I', set_member_role.role, member.db_role);
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'set_member_role', 'member', member.member_id, 'role', set_member_role.role, 'former_role', member.role));
 END
 $$;
 COMMENT ON FUNCTION hub.set_member_role(int, name) IS 'Gives a member another hub role, from the next statement on, in every session; transactions that run under the old one fail';
@@ -344,9 +333,6 @@ BEGIN
 		RAISE EXCEPTION 'member % does not exist', set_member_scope.member_id
 			USING ERRCODE = 'undefined_object', HINT = 'Table hub.member lists the members.';
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'set_member_scope', 'member', set_member_scope.member_id, 'regions', set_member_scope.regions,
-		'lines', set_member_scope.lines, 'teams', set_member_scope.teams));
 END
 $$;
 COMMENT ON FUNCTION hub.set_member_scope(int, hub.region[], int[], int[]) IS 'Replaces the regions, lines and teams of a member';
@@ -406,10 +392,6 @@ BEGIN
 	END IF;
 	INSERT INTO hub.token_issuer (kid, public_key, valid_from, valid_to)
 	VALUES (add_token_issuer.kid, add_token_issuer.public_key, add_token_issuer.valid_from, add_token_issuer.valid_to);
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'add_token_issuer', 'kid', add_token_issuer.kid,
-		'public_key', encode(add_token_issuer.public_key, 'hex'),
-		'valid_from', add_token_issuer.valid_from, 'valid_to', add_token_issuer.valid_to));
 END
 $$;
 COMMENT ON FUNCTION hub.add_token_issuer(text, bytea, timestamptz, timestamptz) IS 'Accepts tokens signed with the Ed25519 key that belongs to these 32 bytes, under this key id; for superusers, since who adds an issuer can be anybody';
@@ -425,8 +407,6 @@ BEGIN
 		RAISE EXCEPTION 'token issuer "%" does not exist', revoke_token_issuer.kid
 			USING ERRCODE = 'undefined_object', HINT = 'Table hub.token_issuer lists the issuers.';
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'revoke_token_issuer', 'kid', revoke_token_issuer.kid));
 END
 $$;
 COMMENT ON FUNCTION hub.revoke_token_issuer(text) IS 'Accepts no further token of an issuer; transactions that are authenticated already run on';

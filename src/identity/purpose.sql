@@ -80,9 +80,6 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT purpose_own_pkey DO UPDATE SET shows = excluded.shows, needs_consent = excluded.needs_consent,
 		serves_restricted = excluded.serves_restricted, roles = excluded.roles, assumed_for = excluded.assumed_for,
 		description = excluded.description;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'set_purpose', 'purpose', set_purpose.name,
-		'shows', set_purpose.shows, 'needs_consent', set_purpose.needs_consent, 'serves_restricted', set_purpose.serves_restricted,
-		'roles', set_purpose.roles, 'assumed_for', set_purpose.assumed_for));
 END
 $$;
 COMMENT ON FUNCTION hub.set_purpose(text, text, bool, bool, name[], name[], text) IS 'Says what a purpose allows: at most which level, with consent only or not, restricted data or not, to which roles (null: all), and for which roles it is assumed when they claim none. A member needs an approval of the action change_clearance with these parameters, the name as "purpose"';

@@ -74,8 +74,6 @@ BEGIN
 	INSERT INTO hub.region_group_own AS g (name, regions, description)
 	VALUES (set_region_group.name, set_region_group.regions, set_region_group.description)
 	ON CONFLICT ON CONSTRAINT region_group_own_pkey DO UPDATE SET regions = excluded.regions, description = excluded.description;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'action', 'set_region_group', 'group', set_region_group.name, 'regions', set_region_group.regions));
 END
 $$;
 COMMENT ON FUNCTION hub.set_region_group(text, hub.region[], text) IS 'Adds or changes a group of regions. What members were granted before stays: give them the new regions with hub.set_member_scope()';

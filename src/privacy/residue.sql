@@ -50,7 +50,6 @@ BEGIN
 	IF set_backup_retention.keep IS NOT NULL THEN
 		INSERT INTO hub.backup_retention (keep) VALUES (set_backup_retention.keep);
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('setting', 'backup_retention', 'keep', set_backup_retention.keep));
 END
 $$;
 COMMENT ON FUNCTION hub.set_backup_retention IS 'Say how long backups, archived WAL and detached replicas are kept; null: unknown, then each erasure waits for hub.confirm_backups_expired()';

@@ -86,8 +86,6 @@ BEGIN
 	END IF;
 	INSERT INTO hub.retention_clock AS c VALUES (set_retention_clock.relation, set_retention_clock.column_name)
 	ON CONFLICT ON CONSTRAINT retention_clock_pkey DO UPDATE SET column_name = excluded.column_name;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'setting', 'retention_clock', 'relation', set_retention_clock.relation::text, 'column', set_retention_clock.column_name));
 END
 $$;
 COMMENT ON FUNCTION hub.set_retention_clock IS 'Say from which column retention of a relation counts, for example the end of a conversation rather than its start';
@@ -144,9 +142,6 @@ BEGIN
 	VALUES (target_relation, class, purpose, region, keep, action::hub.erasure_action, ground,
 			(SELECT w.member_id FROM hub.whoami() w), request)
 	RETURNING rule INTO new_rule;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'setting', 'retention', 'rule', new_rule, 'target', target, 'purpose', purpose, 'jurisdiction', region::text,
-		'keep', keep, 'action', action, 'ground', ground, 'approval', request));
 	RETURN new_rule;
 END
 $$;

@@ -140,9 +140,6 @@ BEGIN
 	VALUES (set_subject_action.relation, set_subject_action.action, set_subject_action.ground, set_subject_action.retain_for)
 	ON CONFLICT ON CONSTRAINT subject_action_pkey DO UPDATE
 		SET action = excluded.action, ground = excluded.ground, retain_for = excluded.retain_for;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'setting', 'subject_action', 'relation', set_subject_action.relation::text, 'action', set_subject_action.action,
-		'ground', set_subject_action.ground, 'retain_for', set_subject_action.retain_for));
 END
 $$;
 COMMENT ON FUNCTION hub.set_subject_action IS 'Say what erasure does with the rows of a governed relation, and on which ground; without it they are deleted';
@@ -164,8 +161,6 @@ BEGIN
 	PERFORM hub.require_configurer(set_subject_merge.relation);
 	INSERT INTO hub.subject_merge AS m VALUES (set_subject_merge.relation, set_subject_merge.pointer_column)
 	ON CONFLICT ON CONSTRAINT subject_merge_pkey DO UPDATE SET pointer_column = excluded.pointer_column;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object(
-		'setting', 'subject_merge', 'relation', set_subject_merge.relation::text, 'pointer', set_subject_merge.pointer_column));
 END
 $$;
 COMMENT ON FUNCTION hub.set_subject_merge IS 'Say which column of a governed relation points at the subject that a subject was merged into: both are one person for erasure, export and holds';

@@ -45,9 +45,6 @@ BEGIN
 	INSERT INTO hub.data_class_custom (class_id, name, searchable, description)
 	SELECT coalesce(max(c.class_id), 99) + 1, add_data_class.name, add_data_class.searchable, add_data_class.description
 	FROM hub.data_class_custom c;
-	PERFORM hub.record_event('config', NULL,
-							 jsonb_build_object('action', 'add_data_class', 'data_class', add_data_class.name,
-												'searchable', add_data_class.searchable));
 END
 $$;
 COMMENT ON FUNCTION hub.add_data_class(text, bool, text) IS 'Adds a data class; values of a searchable one can be compared for equality, which shows which rows hold the same value';

@@ -28,8 +28,6 @@ BEGIN
 	ELSE
 		DELETE FROM hub.word_search w WHERE w.data_class = set_word_search.data_class;
 	END IF;
-	PERFORM hub.record_event('config', NULL, jsonb_build_object('action', 'set_word_search',
-		'data_class', set_word_search.data_class, 'enabled', coalesce(enabled, false)));
 END
 $$;
 COMMENT ON FUNCTION hub.set_word_search(text, bool) IS

@@ -118,6 +118,6 @@ SELECT is(shown_to(:'robo'), 'kettle, teapot, lamp', 'one set anew is assumed fo
 SELECT is(shown_to(:'sam'), 'kettle, teapot, lamp', 'which others do not notice');
 RESET SESSION AUTHORIZATION;
 SELECT is((SELECT count(*)::int FROM hub.audit_event WHERE kind = 'consent' AND details ->> 'step' LIKE 'restrict%'), 2, 'restrictions are on record');
-SELECT is((SELECT count(*)::int FROM hub.audit_event WHERE kind = 'config' AND details ->> 'action' = 'set_purpose'), 2, 'and so are purposes');
+SELECT is((SELECT count(*)::int FROM hub.audit_event WHERE kind = 'config' AND relation = 'hub.purpose_own'), 2, 'and so are purposes');
 SELECT * FROM finish();
 \! rm -f "$KEY"

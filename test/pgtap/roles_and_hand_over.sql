@@ -25,7 +25,7 @@ SELECT lives_ok($$SELECT hub.set_region_group('HOME', '{DE,FR}', 'where we began
 SELECT hub.set_region_group('EFTA', '{CH}') \g /dev/null
 SELECT is(hub.expand_regions('HOME', 'EFTA')::text, '{CH,DE,FR}', 'go before those that come with the extension');
 RESET SESSION AUTHORIZATION;
-SELECT is((SELECT count(*)::int FROM hub.audit_event WHERE details ->> 'action' = 'set_region_group'), 2, 'and are on record');
+SELECT is((SELECT count(*)::int FROM hub.audit_event WHERE relation = 'hub.region_group_own'), 2, 'and are on record');
 
 -- a role of one's own: what its like has, and another clearance
 SET SESSION AUTHORIZATION ada;

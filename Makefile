@@ -56,6 +56,7 @@ ROOM_SQL = \
 	src/audit/reveal.sql \
 	src/audit/seal.sql \
 	src/audit/log_key.sql \
+	src/audit/posting.sql \
 	src/audit/retire.sql \
 	src/audit/verify.sql \
 	src/audit/compliance.sql \

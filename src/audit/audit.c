@@ -5,6 +5,7 @@
 
 #include "audit/audit.h"
 #include "audit/event_table.h"
+#include "audit/posting.h"
 #include "audit/row_plan.h"
 
 /* Watch transactions and catalogs; called once from _PG_init */
@@ -13,5 +14,6 @@ audit_init(void)
 {
 	transaction_init();
 	store_init();
+	posting_init();
 	row_plan_init();
 }

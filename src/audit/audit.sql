@@ -19,10 +19,9 @@ COMMENT ON TYPE hub.audit_kind IS 'what an audit event is about';
 -- pg_dump restores monthly partitions as ordinary tables under a parent that
 -- CREATE EXTENSION made, and could not attach their indexes to the parent's.
 --
--- Events come in the order of (xid, ordinal) but for subjects in none: a btree over
--- subjects would cost as much as all else that recording takes. A Bloom filter
--- per 64 pages costs next to nothing, and leaves a question about a person
--- few pages to read; so do the bounds of recorded_at for one about a time.
+-- Events come in the order of (xid, ordinal) and time, but for subjects and members in
+-- none: a btree over them would cost as much as all else that recording takes. Who
+-- asks for those finds them by postings, which are made later (posting.sql).
 CREATE TABLE hub.audit_event (
 	xid xid8 NOT NULL,
 	ordinal integer NOT NULL,
@@ -54,8 +53,7 @@ ALTER TABLE hub.audit_event
 CREATE TABLE hub.audit_event_default PARTITION OF hub.audit_event DEFAULT;
 COMMENT ON TABLE hub.audit_event_default IS 'events of months that have no partition of their own, such as the month of installation';
 CREATE INDEX audit_event_default_order ON hub.audit_event_default (xid, ordinal);
-CREATE INDEX audit_event_default_subject ON hub.audit_event_default
-	USING brin (subject uuid_bloom_ops (n_distinct_per_range = 2500, false_positive_rate = 0.002), recorded_at) WITH (pages_per_range = 64, autosummarize = on);
+CREATE INDEX audit_event_default_recorded_at ON hub.audit_event_default USING brin (recorded_at) WITH (pages_per_range = 64, autosummarize = on);
 
 CREATE TABLE hub.audit_transaction (
 	xid xid8 NOT NULL,
@@ -76,8 +74,6 @@ COMMENT ON COLUMN hub.audit_transaction.member_id IS 'member at work; NULL when 
 COMMENT ON COLUMN hub.audit_transaction.login IS 'session user';
 COMMENT ON COLUMN hub.audit_transaction.token_id IS 'hash of the id of the token that gave the identity';
 COMMENT ON COLUMN hub.audit_transaction.digest IS 'keyed running hash over the tags of the events in order: d(n) = SipHash-2-4-128(0x02 || d(n-1) || tag(n)), d(0) is 16 zero bytes';
-CREATE INDEX audit_transaction_member ON hub.audit_transaction
-	USING brin (member_id int4_bloom_ops, started_at) WITH (pages_per_range = 64, autosummarize = on);
 
 CREATE TABLE hub.audit_origin (
 	origin integer NOT NULL,
@@ -159,8 +155,7 @@ BEGIN
 			partition, to_char(month, 'YYYY-MM-DD') || ' 00:00:00+00',
 			to_char(month + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
 		EXECUTE format('CREATE INDEX %I ON hub.%I (xid, ordinal)', partition || '_order', partition);
-		EXECUTE format('CREATE INDEX %I ON hub.%I USING brin (subject uuid_bloom_ops (n_distinct_per_range = 2500, false_positive_rate = 0.002), recorded_at)
-			WITH (pages_per_range = 64, autosummarize = on)', partition || '_subject', partition);
+		EXECUTE format('CREATE INDEX %I ON hub.%I USING brin (recorded_at) WITH (pages_per_range = 64, autosummarize = on)', partition || '_recorded_at', partition);
 		EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.%I
 			FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change()', partition);
 		EXECUTE format('COMMENT ON TABLE hub.%I IS %L', partition,

@@ -398,6 +398,8 @@ block_encode_transaction(const Datum *values, const bool *nulls, StringInfo buf,
 			case TRANSACTION_COUNT:
 				if (column == TRANSACTION_COUNT)
 					row->event_count = DatumGetInt32(value);
+				else
+					row->member_id = DatumGetInt32(value);
 				narrow = pg_hton32(DatumGetUInt32(value));
 				append_field(buf, column, &narrow, sizeof(narrow));
 				break;
@@ -409,6 +411,8 @@ block_encode_transaction(const Datum *values, const bool *nulls, StringInfo buf,
 				bytes = PG_DETOAST_DATUM_PACKED(value);
 				if (column == TRANSACTION_DIGEST)
 					row->digest = bytes;
+				else if (column == TRANSACTION_LOGIN)
+					row->login = bytes;
 				append_field(buf, column, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 				break;
 		}

@@ -77,6 +77,8 @@ typedef struct AuditBlock
 typedef struct TransactionRow
 {
 	uint64		xid;
+	int32		member_id;		/* 0 when there was no identity */
+	text	   *login;
 	int32		event_count;
 	bytea	   *digest;
 } TransactionRow;

@@ -46,6 +46,9 @@ struct TrailScan
 	uint64		xid_base;
 	int			listed;			/* how many of before's transactions in progress were looked up */
 	bool		ranged;			/* what began later was looked up */
+	uint64		after_xid;		/* what comes up to there is left out; 0: nothing */
+	int32		after_ordinal;
+	uint64		rest_to;		/* end of a range of which after_xid is done; 0: none */
 	int			count;
 	ScanSource *sources;
 	ScanSource *current;
@@ -96,6 +99,13 @@ scan_open_index(Relation relation, AttrNumber xid, AttrNumber ordinal)
 			 errhint("Create the index again: on (xid, ordinal) of a partition of hub.audit_event, on (xid) of hub.audit_transaction.")));
 }
 
+/* How many keys look_up() gives: of a scan that begins in the middle, the ordinal too */
+static int
+key_count(const TrailScan *scan)
+{
+	return scan->of_events && scan->after_xid > 0 ? 3 : 2;
+}
+
 /* Open one table */
 static void
 open_source(TrailScan *scan, ScanSource *source, Oid relid)
@@ -112,13 +122,14 @@ open_source(TrailScan *scan, ScanSource *source, Oid relid)
 	}
 	source->index = scan_open_index(source->relation, xid, ordinal);
 	source->slot = table_slot_create(source->relation, NULL);
-	source->scan = compat_index_beginscan(source->relation, source->index, GetActiveSnapshot(), 2, 0);
+	source->scan = compat_index_beginscan(source->relation, source->index, GetActiveSnapshot(),
+										  key_count(scan), 0);
 }
 
 /* Begin a scan */
 static TrailScan *
 begin_scan(bool of_events, const BlockSnapshot *before, const BlockSnapshot *snapshot,
-		   uint64 xid_base)
+		   uint64 xid_base, uint64 after_xid, int32 after_ordinal)
 {
 	TrailScan  *scan = palloc0(sizeof(TrailScan));
 
@@ -126,6 +137,8 @@ begin_scan(bool of_events, const BlockSnapshot *before, const BlockSnapshot *sna
 	scan->before = before;
 	scan->snapshot = snapshot;
 	scan->xid_base = xid_base;
+	scan->after_xid = after_xid;
+	scan->after_ordinal = after_ordinal;
 	scan->row_context = AllocSetContextCreate(CurrentMemoryContext, "customer_hub trail row",
 											  ALLOCSET_DEFAULT_SIZES);
 	if (of_events)
@@ -152,14 +165,30 @@ begin_scan(bool of_events, const BlockSnapshot *before, const BlockSnapshot *sna
 TrailScan *
 scan_events(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base)
 {
-	return begin_scan(true, before, snapshot, xid_base);
+	return begin_scan(true, before, snapshot, xid_base, 0, 0);
+}
+
+/* Read the events of a block that come after one of them */
+TrailScan *
+scan_events_after(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base,
+				  uint64 xid, int32 ordinal)
+{
+	return begin_scan(true, before, snapshot, xid_base, xid, ordinal);
 }
 
 /* Read the transaction rows of a block */
 TrailScan *
 scan_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base)
 {
-	return begin_scan(false, before, snapshot, xid_base);
+	return begin_scan(false, before, snapshot, xid_base, 0, 0);
+}
+
+/* Read the transaction rows of a block from one on */
+TrailScan *
+scan_transactions_from(const BlockSnapshot *before, const BlockSnapshot *snapshot, uint64 xid_base,
+					   uint64 xid)
+{
+	return begin_scan(false, before, snapshot, xid_base, xid, 0);
 }
 
 /* Go on in one table */
@@ -179,17 +208,29 @@ advance(TrailScan *scan, ScanSource *source)
 													 &isnull));
 }
 
-/* Look up transactions from one up to, but not including, another */
+/*
+ * Look up transactions from one up to, but not including, another. The one that
+ * the scan begins in the middle of is a range of its own.
+ */
 static void
 look_up(TrailScan *scan, uint64 from, uint64 to)
 {
-	ScanKeyData keys[2];
+	ScanKeyData keys[3];
+	int32		after_ordinal = PG_INT32_MIN;
 
+	from = Max(from, scan->after_xid);
+	if (scan->of_events && scan->after_xid > 0 && from == scan->after_xid && from < to)
+	{
+		after_ordinal = scan->after_ordinal;
+		scan->rest_to = to;
+		to = from + 1;
+	}
 	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE, UInt64GetDatum(from));
-	ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_XID8LT, UInt64GetDatum(to));
+	ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_XID8LT, UInt64GetDatum(Max(from, to)));
+	ScanKeyInit(&keys[2], 2, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(after_ordinal));
 	for (int i = 0; i < scan->count; i++)
 	{
-		index_rescan(scan->sources[i].scan, keys, 2, NULL, 0);
+		index_rescan(scan->sources[i].scan, keys, key_count(scan), NULL, 0);
 		advance(scan, &scan->sources[i]);
 	}
 }
@@ -205,6 +246,14 @@ next_range(TrailScan *scan)
 	uint64		base = scan->xid_base;
 	uint64		from;
 
+	if (scan->rest_to > 0)
+	{
+		uint64		to = scan->rest_to;
+
+		scan->rest_to = 0;
+		look_up(scan, scan->after_xid + 1, to);
+		return true;
+	}
 	while (scan->before != NULL && scan->listed < scan->before->count)
 	{
 		uint64		xid = scan->before->xip[scan->listed++];

@@ -29,6 +29,12 @@ extern TrailScan *scan_events(const BlockSnapshot *before, const BlockSnapshot *
 extern TrailScan *scan_transactions(const BlockSnapshot *before, const BlockSnapshot *snapshot,
 									uint64 xid_base);
 
+/* The same, but for what comes up to and including an event; its transaction row is still read */
+extern TrailScan *scan_events_after(const BlockSnapshot *before, const BlockSnapshot *snapshot,
+									uint64 xid_base, uint64 xid, int32 ordinal);
+extern TrailScan *scan_transactions_from(const BlockSnapshot *before, const BlockSnapshot *snapshot,
+										 uint64 xid_base, uint64 xid);
+
 /* Go on to the next row, whose contents stay until the one after is asked for */
 extern bool scan_next_event(TrailScan *scan, AuditEvent *event);
 extern bool scan_next_transaction(TrailScan *scan, TransactionRow *row, StringInfo bytes);

@@ -22,6 +22,7 @@
 #include "audit/checkpoint.h"
 #include "audit/event.h"
 #include "audit/log_key.h"
+#include "audit/posting.h"
 #include "audit/scan.h"
 #include "audit/seal.h"
 #include "audit/witness.h"
@@ -57,6 +58,7 @@ static SPIPlanPtr insert_plan = NULL;
 
 /* The block of this transaction, to be made the witness once it is committed */
 static int64 new_block = -1;
+static int64 new_events;
 static MerkleHash new_header;
 static char new_checkpoint[1024];
 static Oid	new_relation;
@@ -216,6 +218,7 @@ write_block(AuditBlock *block, const AuditBlock *last)
 	Async_Notify(CHECKPOINT_CHANNEL, block->checkpoint);
 	strlcpy(new_checkpoint, block->checkpoint, sizeof(new_checkpoint));
 	new_block = block->number;
+	new_events = block->event_count;
 }
 
 /*
@@ -358,5 +361,6 @@ seal_committed(AuditSlot *slot)
 	memcpy(slot->last_header, new_header.bytes, MERKLE_HASH_BYTES);
 	LWLockRelease(&slot->lock);
 	anchor_append(new_checkpoint);
+	posting_note_sealed(new_events);
 	new_block = -1;
 }

@@ -19,6 +19,7 @@
 
 #include "audit/event.h"
 #include "audit/launcher.h"
+#include "audit/posting.h"
 #include "audit/reveal.h"
 #include "audit/seal.h"
 #include "audit/worker.h"
@@ -239,6 +240,35 @@ seal(MemoryContext context)
 	ConditionVariableBroadcast(&my_slot->changed);
 }
 
+/* Index what was sealed. Whatever fails there must not keep anybody from recording */
+static void
+write_postings(MemoryContext context)
+{
+	MemoryContextReset(context);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		begin("indexing the audit trail");
+		posting_run();
+		commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* an order to end is one */
+		if (ProcDiePending)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		pgstat_report_activity(STATE_IDLE, NULL);
+		posting_give_up(error);
+	}
+	PG_END_TRY();
+}
+
 /*
  * Make the partitions that the trail will need. That wants a lock which writers
  * of a long transaction may hold, and others would queue behind us: rather try
@@ -389,6 +419,11 @@ audit_worker_main(Datum arg)
 		{
 			check_extension();
 			next_check = TimestampTzPlusMilliseconds(now, IDLE_CHECK_MS);
+		}
+		if (posting_due() && !ShutdownRequestPending)
+		{
+			write_postings(context);
+			more |= posting_due();
 		}
 		if (more)
 			continue;

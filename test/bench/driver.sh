@@ -3,7 +3,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154  # work, tree, pg_config and server_user are run.sh's
 
-[ $# -gt 0 ] || set -- seal open bulk scan reveal sizes lookup policy guard audit ingest rotation
+[ $# -gt 0 ] || set -- seal open bulk scan reveal sizes lookup policy guard audit trail ingest rotation
 for name in "$@"; do
     [ -e "$tree/test/bench/$name.sh" ] || die "no benchmark is called $name"
 done

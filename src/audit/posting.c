@@ -9,7 +9,7 @@
 #include "utils/uuid.h"
 
 #include "audit/posting.h"
-#include "foundation/errors.h"
+#include "foundation/compat.h"
 #include "keyring/keyring.h"
 
 /* First bytes of what is tagged; 0x01 and 0x02 are events and digests */

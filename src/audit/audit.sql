@@ -116,8 +116,7 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON hub.audit_or
 	FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse_audit_change();
 
 -- What BRIN takes for summarized in an empty table is all of its first range: each
--- row that comes there would have the summary written anew, which for a Bloom
--- filter takes longer than all the rest of the transaction.
+-- row that comes there would have the summary written anew.
 CREATE FUNCTION hub.begin_audit_indexes(relation regclass) RETURNS void
 LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 	SELECT brin_desummarize_range(i.indexrelid, 0)
@@ -127,7 +126,6 @@ $$;
 COMMENT ON FUNCTION hub.begin_audit_indexes(regclass) IS
 'Leaves the first rows of a new table of the audit trail to be summarized when there are enough; part of hub.ensure_audit_partitions()';
 SELECT hub.begin_audit_indexes('hub.audit_event_default');
-SELECT hub.begin_audit_indexes('hub.audit_transaction');
 
 CREATE FUNCTION hub.ensure_audit_partitions(months_ahead integer DEFAULT 2) RETURNS integer
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$

@@ -101,7 +101,7 @@ extern void posting_chunk_tag(const PostingChunk *chunk, uint8 tag[EVENT_TAG_BYT
 extern void posting_init(void);
 extern void posting_note_sealed(int64 events);	/* so that it knows when a chunk is full */
 extern bool posting_due(void);
-extern void posting_run(void);	/* some chunks at a time */
+extern bool posting_run(void);	/* some chunks at a time */
 extern void posting_give_up(const ErrorData *error);
 
 #endif							/* CUSTOMER_HUB_POSTING_H */

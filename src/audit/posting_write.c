@@ -345,8 +345,8 @@ posting_due(void)
 	return !given_up && (sealed_events < 0 || sealed_events >= POSTING_CHUNK_EVENTS);
 }
 
-/* Write the chunks that are full, some at a time; see posting.h */
-void
+/* Write the chunks that are full, some at a time; true when it should go on at once */
+bool
 posting_run(void)
 {
 	Oid			relid = catalog_installed() ? catalog_relation_if_exists("audit_posting") : InvalidOid;
@@ -355,17 +355,18 @@ posting_run(void)
 	/* not while somebody empties the tables: what is revealed would wait, too */
 	if (!OidIsValid(relid) || !event_origin_is_current(NULL) ||
 		!ConditionalLockRelationOid(relid, ShareRowExclusiveLock))
-		return;
+		return false;
 	posting_relid = relid;
 	relation = try_relation_open(relid, NoLock);
 	if (relation == NULL)
-		return;
+		return false;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	write_chunks(relation);
 	SPI_finish();
 	PopActiveSnapshot();
 	relation_close(relation, NoLock);
+	return posting_due();
 }
 
 /* Say why there are no more postings; questions go on to be answered without them */

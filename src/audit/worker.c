@@ -240,16 +240,18 @@ seal(MemoryContext context)
 	ConditionVariableBroadcast(&my_slot->changed);
 }
 
-/* Index what was sealed. Whatever fails there must not keep anybody from recording */
-static void
+/* Index some of what was sealed; true while there is more. No failure may keep anybody from recording */
+static bool
 write_postings(MemoryContext context)
 {
+	volatile bool more = false;
+
 	MemoryContextReset(context);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
 		begin("indexing the audit trail");
-		posting_run();
+		more = posting_run();
 		commit();
 	}
 	PG_CATCH();
@@ -265,8 +267,10 @@ write_postings(MemoryContext context)
 		AbortCurrentTransaction();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		posting_give_up(error);
+		more = false;
 	}
 	PG_END_TRY();
+	return more;
 }
 
 /*
@@ -421,10 +425,7 @@ audit_worker_main(Datum arg)
 			next_check = TimestampTzPlusMilliseconds(now, IDLE_CHECK_MS);
 		}
 		if (posting_due() && !ShutdownRequestPending)
-		{
-			write_postings(context);
-			more |= posting_due();
-		}
+			more |= write_postings(context);
 		if (more)
 			continue;
 		if (now >= next_partitions)

@@ -32,6 +32,7 @@
 #include "audit/audit.h"
 #include "audit/launcher.h"
 #include "audit/reveal.h"
+#include "audit/withhold.h"
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
 #include "foundation/run_scope.h"
@@ -202,6 +203,8 @@ hub_executor_run(COMPAT_EXECUTOR_RUN_PARAMETERS)
 		else
 			run_query(COMPAT_EXECUTOR_RUN_ARGUMENTS);
 		export_guard_count_run(query_desc);
+		if (run_scope.depth == 1)
+			withhold_end();
 	}
 	run_scope = saved;
 }

@@ -39,4 +39,16 @@ $node->start;
 is(read_names(3), 'CH305', 'eight of seven are refused after a crash');
 is(read_names(1), 'CH305', 'and the refused statement has used up the rest');
 is($node->safe_psql('hub', 'SELECT hub.wait_for_audit(); SELECT reveals FROM hub.reveal_usage'), "\n7", 'as the table says');
+
+# a quota that is changed counts at once, in a session that has been charged before
+$node->safe_psql('hub', q{SELECT hub.set_reveal_quota('hub_agent', 100)});
+my $lower = "psql -XAtqc 'SELECT hub.set_reveal_quota(\$\$hub_agent\$\$, 10)' '" . $node->connstr('hub') . "' >/dev/null";
+my ($out, $err);
+$node->psql('hub', "\\set VERBOSITY sqlstate
+SELECT name FROM shop.person WHERE person_id <= 2;
+\\! $lower
+SELECT name FROM shop.person;", on_error_stop => 0, stdout => \$out, stderr => \$err, extra_params => [ '-U', 'anna' ]);
+is($out, "person 1\nperson 2", 'nine of a hundred');
+like($err, qr/CH305/, 'but not nineteen of ten');
+is($node->safe_psql('hub', 'SELECT hub.wait_for_audit(); SELECT reveals FROM hub.reveal_usage'), "\n10", 'as the table says');
 done_testing();

@@ -147,25 +147,35 @@ end_worker($worker);
 $release_trail->();
 is($new_reveals->(), '700 700 1', 'the next one writes each of them, once');
 
-# nobody adds to a list whose worker is gone
+# nobody adds to a list whose worker is gone: a statement stops before its second row, which
+# begins a list behind the one that the worker has taken, and before its third
 $session = connect_raw();
-ask($session, 'BEGIN');
-receive($session, qr/Z\x00{3}\x05T\z/);
 my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'customer_hub audit launcher'});
-$hold_trail->();
-ask($session, 'SELECT name FROM person WHERE id = 1');
-like(receive($session, qr/Z\x00{3}\x05T\z/), qr/Person 1C/, 'a list is begun');
-kill 'STOP', $launcher;
 $worker = $owner->('SELECT hub.audit_worker_pid()');
+$hold_trail->();
+$lock_in .= "SELECT pg_advisory_lock(2), pg_advisory_lock(3), 'stops';\n";
+$lock->pump until $lock_out =~ /stops/;
+my $stopped = q{SELECT count(*) = 1 FROM pg_stat_activity WHERE usename = 'anna' AND wait_event = 'advisory'};
+ask($session, 'SELECT name, repeat($$x$$, 9000), CASE WHEN id > 1 THEN pg_advisory_lock_shared(id) END
+	FROM (SELECT * FROM person ORDER BY id LIMIT 3) p');
+ok($node->poll_query_until('postgres', qq{SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $worker}),
+	'the worker takes a list while its statement goes on');
+ok($node->poll_query_until('postgres', $stopped), 'which stops');
+kill 'STOP', $launcher;
+$lock_in .= "SELECT pg_advisory_unlock(2);\n";
+$lock->pump_nb;
+like(receive($session, qr/Person 2/), qr/Person 2/, 'its second row is shown');
+ok($node->poll_query_until('postgres', $stopped), 'and it stops again');
 end_worker($worker);
-ask($session, 'SELECT name FROM person WHERE id = 2');
+$lock_in .= "SELECT pg_advisory_unlock(3);\n";
+$lock->pump_nb;
 ok($waits->(), 'without a worker a reveal waits, list or not');
-unlike(receive($session), qr/Person 2/, 'and is not shown');
+unlike(receive($session), qr/Person 3/, 'and is not shown');
 $release_trail->();
 kill 'CONT', $launcher;
-like(receive($session, qr/Z\x00{3}\x05T\z/), qr/Person 2C/, 'until there is one');
+like(receive($session, qr/Z\x00{3}\x05I\z/), qr/Person 3/, 'until there is one');
 $session->close;
-is($new_reveals->(), '2 2 1', 'both are on record');
+is($new_reveals->(), '3 3 1', 'all of them are on record');
 
 # durable: no byte of a value leaves before the commit, and one commit does for many
 $owner->(q{ALTER SYSTEM SET customer_hub.durable_reveal = on});

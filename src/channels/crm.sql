@@ -390,6 +390,8 @@ BEGIN
 	END LOOP;
 
 	PERFORM hub.set_subject_merge('crm.customer', 'merged_into');
+	CREATE TRIGGER check_merge BEFORE INSERT OR UPDATE ON crm.customer
+		FOR EACH ROW WHEN (NEW.merged_into IS NOT NULL) EXECUTE FUNCTION hub.check_merge();
 	-- a conversation ages from its last message on, an address from when it was first seen
 	PERFORM hub.set_retention_clock('crm.conversation', 'last_activity_at');
 	PERFORM hub.set_retention_clock('crm.identity', 'valid_from');

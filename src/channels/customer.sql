@@ -86,14 +86,40 @@ COMMENT ON FUNCTION hub.timeline(uuid) IS
 
 -- Merge -----------------------------------------------------------------------------
 
-CREATE FUNCTION hub.approved_merge(survivor uuid, merged uuid) RETURNS bigint
-	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Whoever may change customers could set the pointer without hub.merge_customers().
+CREATE FUNCTION hub.check_merge() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	survivor_region hub.region;
 BEGIN
-	RETURN hub.require_approval('merge_regions', jsonb_build_object('survivor', survivor, 'merged', merged));
+	IF NEW.merged_into IS NULL OR TG_OP = 'UPDATE' AND NEW.merged_into IS NOT DISTINCT FROM OLD.merged_into THEN
+		RETURN NEW;
+	END IF;
+	-- rows of a restore come in any order
+	IF TG_OP = 'INSERT' AND NOT EXISTS (SELECT FROM hub.whoami()) THEN
+		RETURN NEW;
+	END IF;
+	SELECT c.region INTO survivor_region FROM crm.customer c WHERE c.customer_id = NEW.merged_into;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'customer % does not exist or is out of reach', NEW.merged_into USING ERRCODE = 'CH604';
+	END IF;
+	IF survivor_region IS DISTINCT FROM NEW.region THEN
+		PERFORM hub.require_approval('merge_regions', jsonb_build_object('survivor', NEW.merged_into, 'merged', NEW.customer_id));
+	END IF;
+	RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION hub.approved_merge(uuid, uuid) IS 'Uses up the approval of a merge across regions and returns its number; CH303 when there is none';
+COMMENT ON FUNCTION hub.check_merge() IS 'Trigger function of crm.customer: a pointer to a customer of another region takes the approval of that merge, and uses it up';
+
+CREATE FUNCTION hub.approved_merge(survivor uuid, merged uuid) RETURNS bigint
+	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT max(r.id) FROM hub.approval_request r
+	WHERE r.action = 'merge_regions' AND r.params = jsonb_build_object('survivor', $1, 'merged', $2)
+		AND r.status = 'used' AND r.used_at = now()
+$$;
+COMMENT ON FUNCTION hub.approved_merge(uuid, uuid) IS 'Number of the approval of a merge across regions that this transaction has used; null when it has used none';
 
 CREATE FUNCTION hub.merge_customers(a uuid, b uuid) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
@@ -126,11 +152,10 @@ BEGIN
 		RAISE EXCEPTION 'customer % does not exist or is out of reach', CASE WHEN survivor IS NULL THEN a ELSE b END
 			USING ERRCODE = 'CH604';
 	END IF;
+	UPDATE crm.customer c SET merged_into = a WHERE c.customer_id = b;
 	IF survivor.region <> merged.region THEN
 		approval := hub.approved_merge(a, b);
 	END IF;
-
-	UPDATE crm.customer c SET merged_into = a WHERE c.customer_id = b;
 	INSERT INTO crm.merge_log (customer_id, region, line_id, team_id, owner_id, survivor_id, approval_id, merged_by)
 	VALUES (b, merged.region, merged.line_id, merged.team_id, merged.owner_id, a, approval, hub.my_member_id())
 	RETURNING merge_id INTO id;

@@ -1,7 +1,7 @@
 -- A merge moves one pointer; undone, every row of the customer model is what it was.
 BEGIN;
 \i test/fixtures/desk.sql
-SELECT plan(26);
+SELECT plan(30);
 -- all of schema crm but the log of merges, as text: sealed values, so that a value sealed anew would show
 CREATE FUNCTION public.everything() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -67,11 +67,15 @@ SELECT is(everything(), :'before', 'and then all is as before');
 SELECT throws_ok(format('SELECT hub.merge_customers(%L, %1$L)', :'mara'), 'CH604', NULL, 'not with itself');
 SELECT throws_ok(format('SELECT hub.merge_customers(%L, %L)', :'mara', gen_random_uuid()), 'CH604', NULL, 'not with nobody');
 SELECT throws_ok(format('SELECT hub.merge_customers(%L, %L)', :'mara', :'french'), 'CH303', NULL, 'not across regions without an approval');
+SELECT throws_ok(format('UPDATE crm.customer SET merged_into = %L WHERE customer_id = %L', :'mara', :'french'), 'CH303', NULL, 'nor past the function');
+SELECT throws_ok(format('UPDATE crm.customer SET merged_into = %L WHERE customer_id = %L', gen_random_uuid(), :'mara'), 'CH604', NULL, 'nor into nobody');
 SELECT hub.request_approval('merge_regions', jsonb_build_object('survivor', :'mara', 'merged', :'french'), 'the same person, she says') AS request \gset
 SET SESSION AUTHORIZATION cora;
 SELECT hub.approve(:request) \g /dev/null
 SET SESSION AUTHORIZATION annika;
+SELECT is(hub.approved_merge(:'mara', :'french'), NULL, 'asking for the approval does not use it up');
 SELECT lives_ok(format('SELECT hub.merge_customers(%L, %L)', :'mara', :'french'), 'with one it is done');
+SELECT is((SELECT approval_id FROM crm.merge_log WHERE customer_id = :'french'), :request::bigint, 'which the log names');
 SET SESSION AUTHORIZATION sam;
 SELECT throws_ok(format('SELECT hub.merge_customers(%L, %L)', :'mara', :'french'), 'CH604', NULL, 'not by a member who does not see both');
 SET SESSION AUTHORIZATION conny;

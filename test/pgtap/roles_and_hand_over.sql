@@ -5,7 +5,7 @@
 \! sh test/fixtures/make_token.sh --new-key "$KEY"
 \set public_key `sh test/fixtures/make_token.sh --public-key "$KEY"`
 
-SELECT plan(39);
+SELECT plan(40);
 SELECT hub.add_token_issuer('idp', decode(:'public_key', 'hex')) \g /dev/null
 CREATE ROLE pooled LOGIN NOINHERIT;
 CREATE ROLE trainee LOGIN;
@@ -52,6 +52,10 @@ SET SESSION AUTHORIZATION mara;
 SELECT results_eq('SELECT region::text, follow_up::text, customers, conversations, unresolved, unassigned FROM hub.statistics',
 	$$VALUES ('DE', 'new', 6::bigint, 6::bigint, 6::bigint, 6::bigint)$$, 'managers have, without the one customer in France');
 SELECT is((SELECT count(*)::int FROM crm.customer), 7, 'who is there');
+UPDATE crm.conversation SET status = 'resolved' WHERE conversation_id = (SELECT conversation_id FROM crm.conversation WHERE region = 'DE' ORDER BY 1 LIMIT 1);
+SELECT results_eq('SELECT customers, conversations, unresolved, unassigned FROM hub.statistics',
+	$$VALUES (6::bigint, 6::bigint, NULL::bigint, 6::bigint)$$, 'a count that tells about the one left over is not shown');
+UPDATE crm.conversation SET status = 'open' WHERE status = 'resolved';
 SET SESSION AUTHORIZATION conny;
 SELECT throws_ok('SELECT * FROM hub.statistics', '42501', NULL, 'connectors have none');
 

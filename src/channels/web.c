@@ -199,9 +199,10 @@ web_tally(EventSink *sink, JsonbContainer *payload)
 	JsonbBuilder fields;
 	ChannelEvent event;
 
-	if (strcmp(type, "FORM_RESPONSE") != 0)
+	/* it may be an array, an object or empty */
+	if (type == NULL || strcmp(type, "FORM_RESPONSE") != 0)
 	{
-		event_emit_bare(sink, psprintf("other:%s", type), EVENT_IGNORED,
+		event_emit_bare(sink, psprintf("other:%s", type ? type : "unknown"), EVENT_IGNORED,
 						"this kind of event is no submission");
 		return;
 	}

@@ -33,6 +33,29 @@ tps() {
     pgbench -n -M prepared -c 4 -j 2 -T "$seconds" -f "$BENCH_DIR/$1.pgbench" 2>/dev/null |
         sed -n 's/^tps = \([0-9.]*\).*/\1/p'
 }
+# processor time of the server and its processes so far, in ticks of 10 ms; those that ended count with the postmaster
+server_ticks() {
+    postmaster=$(sql "SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)")
+    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) /\1 /' | awk -v postmaster="$postmaster" '
+        $1 == postmaster { ticks += $13 + $14 + $15 + $16 }
+        $3 == postmaster { ticks += $13 + $14 }
+        END { print ticks }'
+}
+# microseconds of it per transaction: 10000 of them, and a tick is 10000 microseconds
+cpu() {
+    before=$(server_ticks)
+    pgbench -n -M prepared -c 4 -j 2 -t 2500 -f "$BENCH_DIR/$1.pgbench" >/dev/null 2>&1
+    sleep 1.1 # for what the audit worker does once a second
+    server_ticks | awk -v before="$before" '{ print $1 - before }'
+}
+# bytes of WAL that a transaction writes, over rows whose pages it holds in full already
+wal() {
+    echo "UPDATE $1 SET amount = amount + 1, status = 'pending' WHERE id = 1" >"$BENCH_DIR/wal.pgbench"
+    pgbench -n -c 1 -t 200 -f "$BENCH_DIR/wal.pgbench" >/dev/null 2>&1
+    from=$(sql 'SELECT pg_current_wal_insert_lsn()')
+    pgbench -n -c 1 -t 1000 -f "$BENCH_DIR/wal.pgbench" >/dev/null 2>&1
+    sql "SELECT round(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '$from') / 1000)"
+}
 insert() {
     elapsed_once postgres "INSERT INTO $1 (customer_id, region, status, amount)
         SELECT md5((i % 10000)::text)::uuid, 'DE', 'open', i FROM generate_series(1, $bulk) i"
@@ -47,6 +70,15 @@ measure_tps_plain() { tps plain; }
 measure_tps_audited() { tps audited; }
 measure_tps_logged() { tps logged; }
 measure_tps_copied() { tps copied; }
+measure_wal_plain() { wal plain; }
+measure_wal_audited() { wal audited; }
+measure_wal_logged() { wal logged; }
+measure_wal_copied() { wal copied; }
+measure_cpu_plain() { cpu plain; }
+measure_cpu_audited() { cpu audited; }
+measure_cpu_logged() { cpu logged; }
+measure_cpu_copied() { cpu copied; }
+measure_cpu_pgaudit() { pgaudit cpu watched; }
 measure_insert_copied() { insert copied; }
 measure_update_copied() { update copied; }
 measure_tps_pgaudit() { pgaudit tps watched; }
@@ -60,6 +92,8 @@ measure_update_logged() { update logged; }
 measure_update_pgaudit() { pgaudit update watched; }
 
 interleave tps_plain tps_audited tps_logged tps_copied tps_pgaudit
+interleave cpu_plain cpu_audited cpu_logged cpu_copied cpu_pgaudit
+interleave wal_plain wal_audited wal_logged wal_copied
 interleave insert_plain insert_audited insert_logged insert_copied insert_pgaudit
 interleave update_plain update_audited update_logged update_copied update_pgaudit
 
@@ -69,6 +103,16 @@ row 'peer: table_log' tps_logged tps_plain
 row 'peer: plpgsql trigger with to_jsonb' tps_copied tps_plain
 row 'peer: pgaudit (to the server log, no values)' tps_pgaudit tps_plain
 fact 'no audit, transactions per second' "$(median tps_plain)"
+title 'audit: single-row updates, processor time of the server against no audit'
+row 'customer_hub, audit worker included' cpu_audited cpu_plain
+row 'peer: table_log' cpu_logged cpu_plain
+row 'peer: plpgsql trigger with to_jsonb' cpu_copied cpu_plain
+row 'peer: pgaudit' cpu_pgaudit cpu_plain
+fact 'no audit, microseconds per transaction' "$(median cpu_plain)"
+fact 'no audit, bytes of WAL per transaction' "$(median wal_plain)"
+fact 'customer_hub, bytes of WAL' "$(median wal_audited)"
+fact 'peer: table_log, bytes of WAL' "$(median wal_logged)"
+fact 'peer: plpgsql trigger, bytes of WAL' "$(median wal_copied)"
 title "audit: $bulk rows in one statement, time against no audit"
 row 'customer_hub: insert' insert_audited insert_plain '<= 3.00'
 row 'customer_hub: update' update_audited update_plain '<= 2.20'

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "lib/stringinfo.h"
@@ -31,14 +30,8 @@
 #include "identity/identity.h"
 #include "identity/member.h"
 
-/*
- * Functions and relations found to be no affair of ours, each at the place of its
- * oid: every statement asks. What PUBLIC may do is PostgreSQL's to check, so an
- * old answer does no harm.
- */
-#define FREE_PLACES 256
-static Oid	free_functions[FREE_PLACES];
-static Oid	free_relations[FREE_PLACES];
+Oid			role_rights_free_functions[ROLE_RIGHTS_PLACES];
+Oid			role_rights_free_relations[ROLE_RIGHTS_PLACES];
 
 /* Does the member's own hub role have what a hub role was granted? */
 static bool
@@ -105,17 +98,17 @@ refuse(const char *object)
 			 errhint("Rights of hub roles are for members, each in their own role: log in as one, or call hub.authenticate() and stay in the role that it sets.")));
 }
 
-/* Refuse a function of schema hub to a hub role that is nobody's identity */
+/* Refuse a function that is not known to be free */
 void
-role_rights_check_function(Oid function)
+role_rights_look_at_function(Oid function)
 {
-	Oid		   *place = &free_functions[function % FREE_PLACES];
+	Oid		   *place = &role_rights_free_functions[function % ROLE_RIGHTS_PLACES];
 	HeapTuple	tuple;
 	Datum		acl;
 	bool		isnull;
 	bool		is_free;
 
-	if (function < FirstNormalObjectId || *place == function || superuser())
+	if (superuser())
 		return;
 	if (get_func_namespace(function) != catalog_schema(true))
 	{
@@ -133,17 +126,17 @@ role_rights_check_function(Oid function)
 		*place = function;
 }
 
-/* Refuse a relation of schema hub to a hub role that is nobody's identity */
+/* Refuse a relation that is not known to be free */
 void
-role_rights_check_relation(Oid relation, uint32 rights)
+role_rights_look_at_relation(Oid relation, uint32 rights)
 {
-	Oid		   *place = &free_relations[relation % FREE_PLACES];
+	Oid		   *place = &role_rights_free_relations[relation % ROLE_RIGHTS_PLACES];
 	HeapTuple	tuple;
 	Datum		acl;
 	bool		isnull;
 	bool		is_free;
 
-	if (relation < FirstNormalObjectId || *place == relation || superuser())
+	if (superuser())
 		return;
 	if (get_rel_namespace(relation) != catalog_schema(true))
 	{

@@ -3,7 +3,6 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -110,7 +109,8 @@ hub_executor_start(QueryDesc *query_desc, int eflags)
 		next_executor_start_hook(query_desc, eflags);
 	else
 		standard_ExecutorStart(query_desc, eflags);
-	seal_leave_out(query_desc);
+	if (query_desc->operation != CMD_SELECT)
+		seal_leave_out(query_desc);
 	if (identity != NULL)
 		folded_rows_watch(query_desc, eflags, identity);
 }
@@ -302,8 +302,7 @@ hub_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 	{
 		if (next_object_access_hook)
 			next_object_access_hook(access, class_id, object_id, sub_id, arg);
-		/* those of the server are called by each statement, and no affair of ours */
-		if (access == OAT_FUNCTION_EXECUTE && object_id >= FirstNormalObjectId)
+		if (access == OAT_FUNCTION_EXECUTE)
 			role_rights_check_function(object_id);
 	}
 }

@@ -36,16 +36,17 @@ for name in "$@"; do
         as_server sh -c "umask 077 && od -An -vtx1 -N32 /dev/urandom | tr -d ' \\n' >'$server/keys/epoch-2.key'"
         quietly as_server "$bin/pg_ctl" -w -D "$server/data" -l "$server/log" -m fast restart
     fi
-    # "$BENCH_RESTART" LIBRARIES starts the server anew with these, or with none
+    # "$BENCH_RESTART" LIBRARIES [POSTGRES [OPTION]] starts the server anew with these
+    # libraries, or with none, and with another program or another option
     as_server_command='exec'
     [ "$(id -u)" -ne 0 ] || as_server_command="exec setpriv --reuid $server_user --regid $server_user --init-groups"
     cat >"$work/restart" <<RESTART
 #!/bin/sh
-$as_server_command "$bin/pg_ctl" -w -D "$server/data" -l "$server/log" -m fast -o "-c shared_preload_libraries='\$1'" restart >/dev/null 2>&1 </dev/null
+$as_server_command "$bin/pg_ctl" -w -D "$server/data" -l "$server/log" -m fast -p "\${2:-$bin/postgres}" -o "-c shared_preload_libraries='\$1' \${3:-}" restart >/dev/null 2>&1 </dev/null
 RESTART
     chmod 755 "$work/restart"
     mkdir "$work/out/$name"
-    PGDATABASE=bench BENCH_RESTART=$work/restart BENCH_DIR=$work/out/$name sh "test/bench/$name.sh"
+    PGDATABASE=bench BENCH_RESTART=$work/restart BENCH_POSTGRES=$bin/postgres BENCH_DIR=$work/out/$name sh "test/bench/$name.sh"
     quietly as_server "$bin/pg_ctl" -D "$server/data" -m fast stop
     rm -rf "${server:?}"/*
 done

@@ -177,7 +177,8 @@ private_target(PlannedStmt *plan)
 {
 	ListCell   *cell;
 
-	if (plan->commandType == CMD_SELECT || superuser())
+	/* a SELECT may write too, in WITH */
+	if (plan->resultRelations == NIL || superuser())
 		return NULL;
 	foreach(cell, plan->resultRelations)
 	{
@@ -410,8 +411,7 @@ export_guard_begin_run(QueryDesc *query)
 	const char *target;
 
 	/* queries inside this one may not feed what is the member's own either */
-	if (run_scope.refused_utility == NULL && query->operation != CMD_SELECT &&
-		(target = private_target(query->plannedstmt)) != NULL)
+	if (run_scope.refused_utility == NULL && (target = private_target(query->plannedstmt)) != NULL)
 		run_scope.refused_utility = target;
 
 	run = find_run(query);

@@ -98,18 +98,27 @@ anchor_append(const char *note)
 static Size
 note_length(const char *note, const char *origin)
 {
-	const char *signature = strstr(note, "\n\n" NOTE_SIGNATURE_MARK);
-	const char *end = signature ? strchr(signature + 2, '\n') : NULL;
-	const char *next;
+	const char *end = strstr(note, "\n\n" NOTE_SIGNATURE_MARK);
+	const char *next = note;
 
+	if (end == NULL)
+		return 0;
+	/* a note that a crash cut short is followed by the line that the next one begins with */
+	while ((next = strstr(next + 1, origin)) != NULL && next < end)
+	{
+		if (next[strlen(origin)] == '\n')
+			return 0;
+	}
+	end += 2;
+	while (strncmp(end, NOTE_SIGNATURE_MARK, strlen(NOTE_SIGNATURE_MARK)) == 0)
+	{
+		end = strchr(end, '\n');
+		if (end == NULL)
+			return 0;
+		end++;
+	}
 	/* an empty line ends each note in the file */
-	if (end == NULL || end[1] != '\n')
-		return 0;
-	/* a note that a crash cut short is followed by the name that the next one begins with */
-	next = strstr(note + 1, origin);
-	if (next != NULL && next < signature)
-		return 0;
-	return end + 1 - note;
+	return *end == '\n' ? end - note : 0;
 }
 
 /* Read the last checkpoint of a file; see anchor.h */

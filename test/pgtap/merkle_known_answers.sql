@@ -1,7 +1,7 @@
 -- Trees, inclusion and consistency proofs against the reference vectors that the
 -- certificate-transparency implementations of RFC 6962 share.
 BEGIN;
-SELECT plan(16);
+SELECT plan(26);
 
 CREATE TEMP TABLE leaf AS
 SELECT n, decode(hex, 'hex') AS bytes FROM unnest(ARRAY[
@@ -47,6 +47,26 @@ SELECT is(pg_temp.hex(hub.merkle_consistency(pg_temp.leaves(5), 2)), ARRAY[
 	'5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e',
 	'bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b'], '5 leaves begin with 2');
 SELECT is(pg_temp.hex(hub.merkle_consistency(pg_temp.leaves(8), 8)), '{}', 'a tree begins with itself');
+
+-- The example of RFC 9162 section 2.1.5 (in RFC 6962 section 2.1.3): a tree of seven leaves,
+-- its nodes by the letters they have there, computed without the code under test.
+CREATE TEMP TABLE seven AS SELECT n, convert_to('d' || n, 'UTF8') AS bytes, sha256('\x00' || convert_to('d' || n, 'UTF8')) AS hash FROM generate_series(0, 6) n;
+CREATE FUNCTION pg_temp.h(n int) RETURNS bytea LANGUAGE sql AS 'SELECT hash FROM seven WHERE seven.n = h.n';
+CREATE FUNCTION pg_temp.parent(l bytea, r bytea) RETURNS bytea LANGUAGE sql AS $$SELECT sha256('\x01' || l || r)$$;
+CREATE FUNCTION pg_temp.seven(size int) RETURNS bytea[] LANGUAGE sql AS 'SELECT array_agg(bytes ORDER BY n) FROM seven WHERE n < size';
+SELECT pg_temp.h(0) AS a, pg_temp.h(1) AS b, pg_temp.h(2) AS c, pg_temp.h(3) AS d, pg_temp.h(4) AS e, pg_temp.h(5) AS f, pg_temp.h(6) AS j \gset
+SELECT pg_temp.parent(:'a', :'b') AS g, pg_temp.parent(:'c', :'d') AS h, pg_temp.parent(:'e', :'f') AS i \gset
+SELECT pg_temp.parent(:'g', :'h') AS k, pg_temp.parent(:'i', :'j') AS l \gset
+SELECT is(hub.merkle_root(pg_temp.seven(3)), pg_temp.parent(:'g', :'c'), 'hash0: three leaves');
+SELECT is(hub.merkle_root(pg_temp.seven(4)), :'k'::bytea, 'hash1: four leaves');
+SELECT is(hub.merkle_root(pg_temp.seven(6)), pg_temp.parent(:'k', :'i'), 'hash2: six leaves');
+SELECT is(hub.merkle_inclusion(pg_temp.seven(7), 0), ARRAY[:'b', :'h', :'l']::bytea[], 'the path of d0 is b, h, l');
+SELECT is(hub.merkle_inclusion(pg_temp.seven(7), 3), ARRAY[:'c', :'g', :'l']::bytea[], 'that of d3 is c, g, l');
+SELECT is(hub.merkle_inclusion(pg_temp.seven(7), 4), ARRAY[:'f', :'j', :'k']::bytea[], 'that of d4 is f, j, k');
+SELECT is(hub.merkle_inclusion(pg_temp.seven(7), 6), ARRAY[:'i', :'k']::bytea[], 'that of d6 is i, k');
+SELECT is(hub.merkle_consistency(pg_temp.seven(7), 3), ARRAY[:'c', :'d', :'g', :'l']::bytea[], 'from hash0 c, d, g, l');
+SELECT is(hub.merkle_consistency(pg_temp.seven(7), 4), ARRAY[:'l']::bytea[], 'from hash1 l');
+SELECT is(hub.merkle_consistency(pg_temp.seven(7), 6), ARRAY[:'i', :'j', :'k']::bytea[], 'from hash2 i, j, k');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -3,7 +3,9 @@
 # extension and sees no database, and stops verifying when anything is changed.
 use strict;
 use warnings;
+use Digest::SHA;
 use JSON::PP;
+use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use HubCluster;
@@ -54,6 +56,35 @@ ok(!$verify->('checkpoint', $key, $write->('changed', $changed)), 'one of anothe
 my $other_key = $key;
 $other_key =~ s/\+A(.)/'+A' . ($1 eq 'c' ? 'd' : 'c')/e;
 ok(!$verify->('checkpoint', $other_key, $note), 'nor one under another key');
+
+# the note, read line by line as c2sp.org/signed-note and tlog-checkpoint have it
+my ($name, $id, $typed) = $key =~ /^([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+\/]{44})$/ or die $key;
+my $raw = $node->safe_psql('hub', q{SELECT encode(convert_to(hub.audit_checkpoint(), 'UTF8'), 'hex')}, @compliance);
+my ($text, $origin, $size, $root, $signature) = pack('H*', $raw) =~
+	/\A((customer_hub\/[0-9a-f-]{36})\n(0|[1-9][0-9]*)\n([A-Za-z0-9+\/]{43}=)\n)\n\xE2\x80\x94 \2 ([A-Za-z0-9+\/]{91}=)\n\z/;
+ok(defined $signature, 'a checkpoint has origin, size, root, an empty line, a signature, and ends with a line feed');
+is($origin, $name, 'the key is named like the log');
+is($size, scalar @checkpoints, 'the size is that of the log');
+is(unpack('H*', decode_base64($typed)) =~ s/.{64}$//r, '01', 'the key is of type Ed25519');
+is($id, substr(Digest::SHA::sha256_hex("$name\n" . decode_base64($typed)), 0, 8), 'its id is the first four bytes of SHA-256(name, line feed, type, key)');
+is(substr(unpack('H*', decode_base64($signature)), 0, 8), $id, 'the signature begins with the id');
+is(encode_base64(decode_base64($_), ''), $_, 'base64 is canonical') for $typed, $root, $signature;
+my $public = $write->('public', pack('H*', '302a300506032b6570032100') . substr(decode_base64($typed), 1));
+is(system("openssl pkeyutl -verify -pubin -keyform DER -inkey $public -rawin -in " . $write->('text', $text)
+	. ' -sigfile ' . $write->('signature', substr(decode_base64($signature), 4)) . ' >/dev/null 2>&1'), 0, 'and signs the text, its last line feed included');
+
+# and the program reads notes of another implementation: the example of golang.org/x/mod/sumdb/note
+my $peter = 'PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW';
+my $saying = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n\n"
+	. "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+my $opens = sub {
+	return system('python3', '-c', 'import sys; sys.path.insert(0, "test/verify"); sys.dont_write_bytecode = True; import audit_verify as v; '
+		. 'sys.exit(0 if v.Key(sys.argv[1]).signed(v.Note(open(sys.argv[2], encoding="utf-8").read())) else 3)', $_[0], $write->('saying', $_[1])) >> 8;
+};
+is($opens->($peter, $saying), 0, 'a note of the reference implementation opens');
+isnt($opens->($peter, $saying =~ s/answer/question/r), 0, 'not when it was changed');
+isnt($opens->($peter =~ s/c74f20a3/c74f20a4/r, $saying), 0, 'nor by a key with another id');
+is($opens->('EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop', $saying), 3, 'a key that did not sign it is told so');
 
 # every event
 my $failed = 0;

@@ -43,6 +43,18 @@ print $handle $forged;
 close $handle;
 isnt(system('python3', 'test/verify/audit_verify.py', 'anchors', $key, $copy), 0, 'a changed file does not verify');
 
+# nor one whose checkpoints were put in another order, or repeated
+my $whole = slurp_file($file);
+my $rewrite = sub {
+	open my $out, '>', $copy or die $!;
+	print $out $_[0];
+	close $out;
+	return join '', run_command([ 'python3', 'test/verify/audit_verify.py', 'anchors', $key, $copy ]);
+};
+my ($one) = $whole =~ /\A(.*?\n\n.*?\n\n)/s;
+like($rewrite->($one . $one), qr/comes after one of/, 'a file that goes back does not verify');
+like($rewrite->(substr($one, 0, -20)), qr/not proved/, 'nor one that is cut off in a checkpoint');
+
 # a server that was restarted remembers nothing of the blocks it has sealed
 my $cut = q{
 	SET session_replication_role = replica;
@@ -53,6 +65,10 @@ $node->safe_psql('hub', 'CREATE TABLE kept AS SELECT * FROM hub.audit_block');
 $node->restart;
 $node->safe_psql('hub', $cut);
 like($breaks->(), qr/^anchor\|the log has \d+ blocks, and had $blocks/, 'a log that was cut off is found');
+truncate($file, length($whole) - 20) or die $!;
+$node->safe_psql('hub', 'SET session_replication_role = replica; DELETE FROM hub.audit_block WHERE block_no >= (SELECT max(block_no) - 1 FROM hub.audit_block)');
+like($breaks->(), qr/^anchor\|the log has \d+ blocks, and had/m, 'also by the last whole checkpoint of a file that was cut short');
+$node->safe_psql('hub', 'INSERT INTO hub.audit_block SELECT * FROM kept k WHERE k.block_no < (SELECT max(block_no) FROM kept) AND NOT EXISTS (SELECT FROM hub.audit_block b WHERE b.block_no = k.block_no)');
 $node->append_conf('postgresql.conf', "customer_hub.audit_anchor_directory = ''");
 $node->restart;
 is($breaks->(), '', 'which nothing else shows after a restart');

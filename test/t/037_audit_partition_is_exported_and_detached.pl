@@ -2,6 +2,8 @@
 # independent program verifies, and detached, with the rest still verifying.
 use strict;
 use warnings;
+use Digest::SHA;
+use MIME::Base64 ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use HubCluster;
@@ -47,12 +49,12 @@ $sql->(q{CREATE ROLE clara LOGIN; SELECT hub.add_member('clara', 'hub_compliance
 my $export = $sql->(q{SET SESSION AUTHORIZATION clara; SELECT content FROM hub.export_audit('hub.audit_event_month') ORDER BY line});
 my $key = $sql->('SELECT hub.audit_public_key()');
 my $verify = sub {
-	my ($text) = @_;
+	my ($text, $by) = @_;
 	my $path = $node->basedir . '/export';
 	open my $file, '>', $path or die $!;
 	print $file $text;
 	close $file;
-	my ($out, $err) = run_command([ 'python3', 'test/verify/audit_verify.py', 'export', $key, $path ]);
+	my ($out, $err) = run_command([ 'python3', 'test/verify/audit_verify.py', 'export', $by // $key, $path ]);
 	return $out . $err;
 };
 like($verify->($export), qr/^1202 events of audit_event_month in 3 blocks, in the log of 3 blocks: verified|^1202 events of audit_event_month in 2 blocks, in the log of \d blocks: verified/,
@@ -65,6 +67,16 @@ like($verify->($changed), qr/not proved/, 'nor a changed transaction');
 like($verify->($changed), qr/holds other events than were sealed/, 'nor one without an event');
 ($changed = $export) =~ s/\n[^\n]*$//;
 like($verify->($changed), qr/cut short/, 'nor one that is cut short');
+($changed = $export) =~ s/(\d)(\\n", "log")/(($1 + 1) % 10) . $2/e;
+isnt($changed, $export, 'a header can be changed where no count or root stands');
+like($verify->($changed), qr/block \d+ is not in the log/, 'which does not verify either');
+($changed = $export) =~ s/\n\{"block": (\d+).*?\n\{"end": \1\}//s;
+like($verify->($changed), qr/cut short/, 'nor an export without one of its blocks');
+($changed = $export) =~ s/(\\n\d+\\n)([A-Za-z0-9+\/])/$1 . ($2 eq 'A' ? 'B' : 'A')/e;
+like($verify->($changed), qr/signature does not verify/, 'nor one against another root');
+my $other = pack('C', 1) . ('k' x 32);
+my $other_key = ($key =~ s/\+.*//r) . '+' . unpack('H8', Digest::SHA::sha256(($key =~ s/\+.*//r) . "\n$other")) . '+' . MIME::Base64::encode_base64($other, '');
+like($verify->($export, $other_key), qr/not signed with the key of its time/, 'nor one under another key');
 like($sql->(q{SELECT string_agg(query, ',') FROM hub.audit_access}), qr/export_audit/, 'that it was exported is on record');
 
 # detach
@@ -80,6 +92,13 @@ my $xid = $sql->(q{SELECT xid FROM hub.audit_event WHERE details ->> 'n' = '1'})
 like($sql->("SELECT hub.audit_proof('$xid', 1) ->> 'checkpoint'"), qr/customer_hub/, 'and can be proved, although their block held some of the month');
 $sql->('DROP TABLE hub.audit_event_month');
 is($breaks->(), '', 'the table can be dropped');
+is($sql->('SELECT count(*) FROM hub.audit_block'), $sql->('SELECT max(block_no) + 1 FROM hub.audit_block'), 'headers of all blocks are kept');
+
+# blocks are found without reading the others
+my $alone = $sql->(q{SELECT hub.record_event('config', NULL, '{"n": 3000}') \g /dev/null
+	CALL hub.seal_audit(); SELECT max(block_no) FROM hub.audit_block});
+$sql->(q{SELECT hub.record_event('config', NULL, '{"n": 3001}'); CALL hub.seal_audit()}) for 1 .. 2;
+is($sql->(q{SELECT b FROM hub.audit_event e, hub.audit_blocks_of(e.xid, e.xid) b WHERE e.details ->> 'n' = '3000'}), $alone, 'only the block of a transaction is looked at');
 
 # the cut cannot be hidden, nor another one passed off as one
 $sql->(q{SET session_replication_role = replica; DELETE FROM hub.audit_retired_event WHERE ordinal = 1});

@@ -71,6 +71,8 @@ is($sql->('SELECT generation, public_key, first_size FROM hub.audit_keys()'), "1
 my $change = $checkpoint->();
 is($change, $changeover->(2), 'with the checkpoint of the change');
 like($change, qr/^customer_hub\/\S+\n3\n[^\n]{44}\nold-key \Q$first_key\E\nnew-key \Q$second_key\E\n\n(— [^\n]+\n){2}\n?$/, 'which names both keys and has two signatures');
+like($sql->(q{BEGIN; SET session_replication_role = replica; DELETE FROM hub.audit_block WHERE block_no = 2;
+	SELECT string_agg(detail, ' ') FROM hub.verify_audit() WHERE kind = 'anchor'}), qr/had 3 when/, 'which the file of anchors holds the log against');
 $event->();
 like($checkpoint->(), qr/^customer_hub\/\S+\n4\n[^\n]{44}\n\n— [^\n]+\n\n?$/, 'those after it have one');
 is($breaks->(), '', 'the trail verifies across the change');

@@ -54,8 +54,8 @@ AS $$
 		WHERE point.value > 0
 	)
 	SELECT CASE WHEN NOT EXISTS (SELECT FROM bar) THEN '' ELSE
-		format('<figure id="%s"><svg viewBox="0 0 720 %s" role="img" aria-label="%s">', hub.html_escape(name),
-			205 + 18 * ((SELECT count(*) FROM series) + 3) / 4, hub.html_escape(label))
+		format('<figure id="%s"><figcaption>%s</figcaption><svg viewBox="0 0 720 %s" role="img" aria-label="%s">', hub.html_escape(name), hub.html_escape(label),
+			198 + 18 * (((SELECT count(*) FROM series) + 3) / 4), hub.html_escape(label))
 		|| (SELECT string_agg(format('<line x1="50" x2="700" y1="%1$s" y2="%1$s" class="grid"/><text x="44" y="%2$s" class="end">%3$s</text>',
 				170 - 150 * n / 2, 174 - 150 * n / 2, round(scale.top * n / 2)), '')
 			FROM scale, generate_series(0, 2) n)
@@ -69,7 +69,7 @@ AS $$
 		|| (SELECT string_agg(format('<rect x="%s" y="%s" width="11" height="11" fill="%s"/><text x="%s" y="%s">%s</text>',
 				55 + 160 * ((number - 1) % 4), 198 + 18 * ((number - 1) / 4), colour,
 				71 + 160 * ((number - 1) % 4), 208 + 18 * ((number - 1) / 4), hub.html_escape(series)), '') FROM series)
-		|| '</svg><figcaption>' || hub.html_escape(label) || E'</figcaption></figure>\n' END
+		|| E'</svg></figure>\n' END
 $$;
 COMMENT ON FUNCTION hub.html_columns(text, text, jsonb) IS
 'SVG of stacked columns from an array of [period, series, value]; nothing when all values are zero';
@@ -89,6 +89,7 @@ p.bad { color: #8c2f39; font-weight: 600 }
 dl { display: grid; grid-template-columns: repeat(4, 1fr); gap: 10px; margin: 18px 0 }
 dl div { border: 1px solid #c9d1d9; border-left: 5px solid #17324d; padding: 7px 10px; break-inside: avoid }
 dl div.bad { border-left-color: #8c2f39 }
+dl div.bad dd { color: #8c2f39; font-weight: 600 }
 dt { font-size: 12px; color: #56606b }
 dd { margin: 0; font-size: 22px; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100%; margin: 8px 0 }
@@ -96,6 +97,7 @@ thead { display: table-header-group }
 th { text-align: left; font-size: 12px; color: #56606b; border-bottom: 1px solid #17324d; padding: 3px 8px 3px 0 }
 td { border-bottom: 1px solid #e2e7ec; padding: 3px 8px 3px 0; vertical-align: top }
 th.n, td.n { text-align: right; font-variant-numeric: tabular-nums }
+th.n + th:not(.n), td.n + td:not(.n) { padding-left: 20px }
 tr, figure { break-inside: avoid }
 figure { margin: 8px 0 }
 svg { width: 100%; height: auto }

@@ -41,6 +41,48 @@ AS $$
 		format('ALTER ROLE %I NOCREATEROLE NOCREATEDB.', r.name)
 	FROM reach r JOIN pg_roles l ON l.oid = r.role WHERE l.rolcreaterole OR l.rolcreatedb
 	UNION ALL
+	-- PostgreSQL 16 bound this right to roles that were granted with ADMIN OPTION
+	SELECT 'high', r.rolname::text, 'role has CREATEROLE and can set the passwords of members'' logins',
+		format('ALTER ROLE %I NOCREATEROLE: who sets a password can log in as that member.', r.rolname)
+	FROM pg_roles r
+	WHERE r.rolcreaterole AND NOT r.rolsuper AND r.oid NOT IN (SELECT w.role FROM within w)
+		AND current_setting('server_version_num')::int < 160000 AND EXISTS (SELECT FROM hub.member m WHERE m.db_role IS NOT NULL AND m.active)
+	UNION ALL
+	SELECT 'medium', r.rolname::text, format('role may grant hub role %s to others', g.rolname),
+		format('REVOKE ADMIN OPTION FOR %I FROM %I.', g.rolname, r.rolname)
+	FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN hub.hub_role h ON h.name = g.rolname JOIN pg_roles r ON r.oid = a.member
+	WHERE a.admin_option AND NOT r.rolsuper
+	UNION ALL
+	-- beyond what the extension itself grants
+	SELECT CASE WHEN o.kind = 'function' AND obj_description(o.oid, 'pg_proc') LIKE '%engine only%' THEN 'critical' ELSE 'high' END, o.name,
+		format('%s has been granted %s on a %s of the engine', coalesce(r.rolname, 'PUBLIC'), lower(a.privilege_type), o.kind),
+		format('REVOKE %s ON %s %s FROM %s.', a.privilege_type, upper(o.kind), o.name, coalesce(quote_ident(r.rolname), 'PUBLIC'))
+	FROM (
+		SELECT c.oid, 'pg_class'::regclass AS class, c.oid::regclass::text AS name, 'table' AS kind, c.relacl AS acl, c.relowner AS owner
+		FROM pg_class c WHERE c.relnamespace = 'hub'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+		UNION ALL
+		SELECT p.oid, 'pg_proc'::regclass, p.oid::regprocedure::text, 'function', p.proacl, p.proowner
+		FROM pg_proc p WHERE p.pronamespace = 'hub'::regnamespace) o
+	LEFT JOIN pg_init_privs i ON i.objoid = o.oid AND i.classoid = o.class AND i.objsubid = 0
+	CROSS JOIN LATERAL aclexplode(o.acl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+	WHERE a.grantee <> o.owner AND NOT coalesce(r.rolsuper, false)
+		AND NOT EXISTS (SELECT FROM aclexplode(i.initprivs) e WHERE e.grantee = a.grantee AND e.privilege_type = a.privilege_type)
+	UNION ALL
+	SELECT 'medium', coalesce('schema ' || n.nspname, 'all schemas'), format('what %s creates is granted to PUBLIC', o.rolname),
+		format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE ALL ON TABLES FROM PUBLIC; a table that is governed later would be open to everybody.', o.rolname, ' IN SCHEMA ' || quote_ident(n.nspname))
+	FROM pg_default_acl d JOIN pg_roles o ON o.oid = d.defaclrole LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+	WHERE d.defaclobjtype = 'r' AND EXISTS (SELECT FROM aclexplode(d.defaclacl) a WHERE a.grantee = 0)
+	UNION ALL
+	SELECT 'medium', format('foreign server %s', s.srvname), 'everybody is the same user there',
+		format('DROP USER MAPPING FOR PUBLIC SERVER %I, and make one for each role that is meant.', s.srvname)
+	FROM pg_user_mapping u JOIN pg_foreign_server s ON s.oid = u.umserver WHERE u.umuser = 0
+	UNION ALL
+	SELECT 'high', c.oid::regclass::text, format('%s owns it, whose triggers run with the rights of the engine when events come in', o.rolname),
+		format('ALTER TABLE %s OWNER TO a superuser, or to a role that nobody logs in as.', c.oid::regclass)
+	FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
+	WHERE c.relnamespace = to_regnamespace('crm') AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT o.rolsuper
+		AND EXISTS (SELECT FROM pg_roles l WHERE l.rolcanlogin AND NOT l.rolsuper AND pg_has_role(l.oid, o.oid, 'MEMBER'))
+	UNION ALL
 	SELECT 'low', m.db_role::text, format('login was given from member to member: %s', string_agg(m.external_id, ', ' ORDER BY m.member_id)),
 		'Give each person a login of their own; approvals take them for one person.'
 	FROM hub.member m WHERE m.db_role IS NOT NULL GROUP BY m.db_role HAVING count(*) > 1

@@ -1,6 +1,6 @@
 -- Each weakness is made, and hub.posture() names it with a hint; before, it named none of them.
 BEGIN;
-SELECT plan(87);
+SELECT plan(103);
 CREATE ROLE anna LOGIN;
 CREATE ROLE colin LOGIN;
 CREATE ROLE pooled LOGIN NOINHERIT;
@@ -78,7 +78,17 @@ SELECT finds('GRANT pg_read_server_files TO hub_agent', 'critical', 'hub_agent',
 SELECT finds('GRANT pg_execute_server_program TO anna', 'critical', 'anna', 'role has pg_execute_server_program%');
 SELECT finds(format('SELECT hub.deactivate_member(%s); SELECT hub.add_member(''anna the second'', ''hub_agent'', ''anna'')', :anna), 'low', 'anna', 'login was given from member to member%');
 
+SELECT finds('ALTER ROLE robin CREATEROLE', 'high', 'robin', 'role has CREATEROLE and can set the passwords%') WHERE current_setting('server_version_num')::int < 160000;
+SELECT pass('PostgreSQL 16 has bound CREATEROLE itself') FROM generate_series(1, 2) WHERE current_setting('server_version_num')::int >= 160000;
+SELECT finds('GRANT hub_agent TO anna WITH ADMIN OPTION', 'medium', 'anna', 'role may grant hub role hub_agent to others');
+SELECT finds('GRANT SELECT ON ALL TABLES IN SCHEMA hub TO robin', 'high', 'hub.subject_key', 'robin has been granted select on a table of the engine');
+SELECT finds('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA hub TO robin', 'critical', 'hub.change_as_owner(regclass,text,tid[])', 'robin has been granted execute on a function of the engine');
+SELECT finds('GRANT EXECUTE ON FUNCTION hub.posture() TO hub_agent', 'high', 'hub.posture()', 'hub_agent has been granted execute%');
+SELECT finds('ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO PUBLIC', 'medium', 'schema shop', 'what postgres creates is granted to PUBLIC');
+SELECT finds('CREATE SCHEMA crm; CREATE TABLE crm.customer (n int); ALTER TABLE crm.customer OWNER TO robin', 'high', 'crm.customer', 'robin owns it, whose triggers%');
+
 -- the server
+SELECT finds('CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR PUBLIC SERVER s', 'medium', 'foreign server s', 'everybody is the same user there');
 SELECT finds('GRANT EXECUTE ON FUNCTION pg_read_file(text) TO hub_agent', 'high', 'pg_read_file(text)', 'hub_agent may call a function that reaches files%');
 SELECT finds('CREATE LANGUAGE wild HANDLER plpgsql_call_handler; CREATE FUNCTION shop.wild() RETURNS int LANGUAGE wild AS ''BEGIN END''', 'medium', 'shop.wild()', '%may call a function in the untrusted language wild');
 SELECT finds('CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN SERVER s TO hub_agent', 'medium', 'foreign server s', 'hub_agent may make foreign tables on it');

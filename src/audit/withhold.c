@@ -120,8 +120,7 @@ withhold_message(char type, const char *data, size_t len)
 			case MESSAGE_PARAMETER:
 				break;			/* may come between rows, wherever */
 			case MESSAGE_ERROR:
-				drop_rows();
-				break;
+				break;			/* the end of the transaction drops the rows */
 			default:
 				if (release_rows() != 0)
 					return EOF;

@@ -52,6 +52,14 @@ measure_report() { measure report "SELECT body FROM persons" 1; }
 measure_messages() { measure messages "SELECT body FROM messages" 1; }
 interleave page thread report messages
 
+# with every row waiting until its reveal is on disk
+sql "ALTER SYSTEM SET customer_hub.durable_reveal = on" "SELECT pg_reload_conf()" >/dev/null
+commits() { sql "SELECT count(*) FROM hub.audit_transaction"; }
+before=$(commits)
+durable=$(pairs "SELECT body FROM persons WHERE id <= 100" "$repeat" | head -n 1)
+durable_commits=$(($(commits) - before))
+durable_report=$(pairs "SELECT body FROM persons" 1 | head -n 1)
+
 title "reveal: SELECT shown to a member, time against the same with everything on record already"
 row '100 rows of 100 persons' page page_again '<= 1.05'
 row '100 rows of one person' thread thread_again '<= 1.05'
@@ -59,3 +67,7 @@ row "$n rows of as many persons" report report_again '<= 1.10'
 row "$n rows of 1000 persons" messages messages_again '<= 1.10'
 fact '100 rows of 100 persons without the log, milliseconds' "$(median page_again)"
 fact "$n rows of as many persons without it, milliseconds" "$(median report_again)"
+title "reveal: with customer_hub.durable_reveal, as long as the disk takes"
+fact '100 rows of 100 persons, milliseconds' "$durable"
+fact 'commits for each such SELECT' "$(awk -v a="$durable_commits" -v b="$((repeat + 1))" 'BEGIN { print a / b }')"
+fact "$n rows of as many persons, milliseconds" "$durable_report"

@@ -23,7 +23,7 @@ merkle_leaf(char *prefixed_bytes, Size len, MerkleHash *hash)
 }
 
 /* Hash two nodes: SHA-256(0x01 || left || right) */
-void
+static void
 merkle_parent(const MerkleHash *left, const MerkleHash *right, MerkleHash *hash)
 {
 	uint8		bytes[1 + 2 * MERKLE_HASH_BYTES];
@@ -93,7 +93,7 @@ split_of(uint64 n)
 }
 
 /* Compute MTH(D[from:to]) out of full subtrees */
-void
+static void
 merkle_subtree_root(uint64 from, uint64 to, MerkleNodeSource source, void *arg, MerkleHash *root)
 {
 	uint64		n = to - from;

@@ -40,7 +40,6 @@ typedef struct MerkleLeaves
 
 /* SHA-256(0x00 || bytes); the caller leaves the first byte of bytes free for the 0x00 */
 extern void merkle_leaf(char *prefixed_bytes, Size len, MerkleHash *hash);
-extern void merkle_parent(const MerkleHash *left, const MerkleHash *right, MerkleHash *hash);
 
 extern void merkle_range_init(MerkleRange *range);
 extern void merkle_range_append(MerkleRange *range, const MerkleHash *leaf,
@@ -58,7 +57,5 @@ extern int	merkle_inclusion_path(uint64 leaf, uint64 size, MerkleNodeSource sour
 								  MerkleHash path[MERKLE_LEVELS]);
 extern int	merkle_consistency_path(uint64 old_size, uint64 size, MerkleNodeSource source,
 									void *arg, MerkleHash path[MERKLE_LEVELS * 2]);
-extern void merkle_subtree_root(uint64 from, uint64 to, MerkleNodeSource source, void *arg,
-								MerkleHash *root);
 
 #endif							/* CUSTOMER_HUB_MERKLE_H */

@@ -48,13 +48,6 @@ static AuditSlot *my_slot = NULL;
 /* The extension is not in this database: there is nothing to come back for */
 static bool extension_gone = false;
 
-/* Return the slot of this worker process, or NULL */
-AuditSlot *
-worker_slot(void)
-{
-	return my_slot;
-}
-
 /* Take the first SIGTERM as a request, which leaves time to drain; the second as an order */
 static void
 handle_sigterm(SIGNAL_ARGS)

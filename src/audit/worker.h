@@ -9,9 +9,6 @@
 /* How long a session waits for a worker to come up before it gives up */
 #define WORKER_PATIENCE_MS 10000
 
-/* The slot of this worker process; NULL everywhere else */
-extern AuditSlot *worker_slot(void);
-
 /*
  * For a session that needs the worker of this database. Call in a loop around
  * the attempt: waits for a change of the slot, has the worker started when it

@@ -55,6 +55,13 @@ engine_end(EngineScope *scope)
 	SetUserIdAndSecContext(scope->saved_user, scope->saved_security_context);
 }
 
+/* Tell whether an SPI connection is open, by an SPI call that does nothing */
+bool
+engine_within_spi(void)
+{
+	return SPI_unregister_relation("") != SPI_ERROR_UNCONNECTED;
+}
+
 /*
  * Return the plan kept in slot, preparing it when first used.
  *

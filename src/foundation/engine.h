@@ -15,6 +15,9 @@ typedef struct EngineScope
 
 extern void engine_begin(EngineScope *scope);
 extern void engine_end(EngineScope *scope);
+/* Is an SPI connection open: does a function of a procedural language run, or the engine? */
+extern bool engine_within_spi(void);
+
 extern SPIPlanPtr engine_prepare(SPIPlanPtr *slot, const char *query, int nargs, Oid *types);
 
 #endif							/* CUSTOMER_HUB_ENGINE_H */

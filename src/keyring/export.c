@@ -129,7 +129,7 @@ hub_keep_present_key(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("hub.keep_present_key must be called as a trigger BEFORE INSERT FOR EACH ROW")));
-	if (SPI_unregister_relation("") == SPI_ERROR_UNCONNECTED && key_is_present(trigger))
+	if (!engine_within_spi() && key_is_present(trigger))
 		return PointerGetDatum(NULL);
 	return PointerGetDatum(trigger->tg_trigtuple);
 }

@@ -12,7 +12,6 @@
 #include "keyring/envelope.h"
 #include "keyring/epoch.h"
 #include "keyring/keyring.h"
-#include "keyring/nonce.h"
 #include "keyring/root_keys.h"
 #include "keyring/service_keys.h"
 #include "keyring/subject_keys.h"
@@ -119,13 +118,6 @@ void
 keyring_sha256(const void *message, Size message_len, uint8 hash[KEYRING_HASH_BYTES])
 {
 	crypto_hash_sha256(hash, message, message_len);
-}
-
-/* Fill memory from this backend's generator */
-void
-keyring_random(void *out, Size out_len)
-{
-	nonce_fill(out, out_len);
 }
 
 /* Compare in constant time */

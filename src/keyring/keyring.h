@@ -106,9 +106,6 @@ extern void keyring_sha256(const void *message, Size message_len,
 extern void keyring_sha256_bulk(const void *message, Size message_len,
 								uint8 hash[KEYRING_HASH_BYTES]);
 
-/* random bytes from the per-backend generator */
-extern void keyring_random(void *out, Size out_len);
-
 /* compare in constant time */
 extern bool keyring_equal(const void *a, const void *b, Size len);
 

@@ -102,13 +102,6 @@ service_keys_init(void)
 	catalog_watch_relations(forget_relation);
 }
 
-/* Forget what this backend knows, so that it is read again */
-void
-service_keys_forget(void)
-{
-	keys_stale = true;
-}
-
 /* Does a key depend on nothing but the running server? Then it needs no catalog */
 static inline bool
 is_ephemeral(ServiceKey key)

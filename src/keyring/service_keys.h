@@ -23,7 +23,4 @@ extern const uint8 *signing_key_public(SigningKey key, int generation);
 /* The key that tokens of an epoch are authenticated with; false when it is gone */
 extern bool service_keys_token_key(int epoch, uint8 key[SERVICE_KEY_BYTES]);
 
-/* Forget what this backend knows, so that it is read again */
-extern void service_keys_forget(void);
-
 #endif							/* CUSTOMER_HUB_SERVICE_KEYS_H */

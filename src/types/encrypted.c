@@ -9,7 +9,6 @@
 #include <sodium.h>
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
 #include "miscadmin.h"
@@ -21,6 +20,7 @@
 
 #include "foundation/catalog.h"
 #include "foundation/compat.h"
+#include "foundation/engine.h"
 #include "foundation/errors.h"
 #include "foundation/run_scope.h"
 #include "foundation/memory.h"
@@ -374,7 +374,7 @@ print_as_shown(const struct varlena *value)
 static bool
 inside_function(void)
 {
-	return SPI_unregister_relation("") != SPI_ERROR_UNCONNECTED ||
+	return engine_within_spi() ||
 		DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0;
 }
 
@@ -744,28 +744,6 @@ hub_tag_generation_of(PG_FUNCTION_ARGS)
 	if ((view.flags & ENVELOPE_FLAG_SEARCHABLE) == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT32(envelope_tag_generation(&view));
-}
-
-/* Copy a value without tag and word tokens, for the audit: they outlive the key */
-struct varlena *
-encrypted_without_tag(struct varlena *value)
-{
-	EnvelopeView view;
-	Size		len;
-	char	   *plaintext;
-	struct varlena *copy;
-
-	envelope_view(value, &view);
-	if ((view.flags & (ENVELOPE_FLAG_SEARCHABLE | ENVELOPE_FLAG_WORDS)) == 0)
-		return value;
-	plaintext = envelope_open(value, &len);
-	if (plaintext == NULL)
-		return NULL;
-	copy = envelope_seal(view.family,
-						 view.flags & ~(ENVELOPE_FLAG_SEARCHABLE | ENVELOPE_FLAG_WORDS),
-						 view.class_id, &view.subject, NULL, plaintext, len);
-	memory_free_secret(plaintext, len);
-	return copy;
 }
 
 /* Does a sealed value hold what a plain one would be sealed to? */

@@ -66,9 +66,6 @@ extern char *encrypted_disclose(const struct varlena *value);
 extern struct varlena *encrypted_reclass(struct varlena *value, uint16 class_id,
 										 const pg_uuid_t *subject, bool classify);
 
-/* Copy without equality tag and word tokens, for the audit: they outlive the key. NULL when erased */
-extern struct varlena *encrypted_without_tag(struct varlena *value);
-
 /*
  * The tag of a value under a generation of tag keys: its own where that is the
  * generation, else of what it holds. False for a value without tag or of an

@@ -170,6 +170,7 @@ anchor_check(const char *kept, const char *origin, uint64 size)
 	uint64		noted;
 	MerkleRange range;
 	MerkleHash	root;
+	CheckpointKeys signers;
 
 	/* whoever kept it may have kept more or fewer empty lines at its end */
 	for (Size len = strlen(note); len > 1 && note[len - 2] == '\n'; len--)
@@ -184,8 +185,9 @@ anchor_check(const char *kept, const char *origin, uint64 size)
 		return "the checkpoint that was kept is of no block";
 	block_log_range(noted, &range);
 	merkle_range_root(&range, &root);
-	if (!checkpoint_verify(note, origin, noted, &root, log_keys_of_size(log_keys_read(), noted),
-						   true))
+	signers = log_keys_of_size(log_keys_read(), noted);
+	if (!checkpoint_is_of(note, origin, noted, &root, signers) ||
+		!checkpoint_is_signed(note, origin, signers, true))
 		return "the log is not the one that the checkpoint was made of, or the checkpoint is not signed by the key of that time";
 	return NULL;
 }

@@ -166,22 +166,33 @@ read_signature(const char *line, Size len, const char *origin,
 	return strcmp(checkpoint_base64(bytes, NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES), text) == 0;
 }
 
-/* Is the note a checkpoint of exactly that, signed by exactly these keys? See checkpoint.h */
+/* Is the text of a note that of a checkpoint of exactly this? See checkpoint.h */
 bool
-checkpoint_verify(const char *note, const char *origin, uint64 size, const MerkleHash *root,
-				  CheckpointKeys keys, bool others)
+checkpoint_is_of(const char *note, const char *origin, uint64 size, const MerkleHash *root,
+				 CheckpointKeys keys)
 {
-	int			generations[2] = {keys.before, keys.now};
-	int			next = keys.before == keys.now ? 1 : 0;
 	StringInfoData text;
-	const char *line;
-	const char *end;
 
 	initStringInfo(&text);
 	checkpoint_text(&text, origin, size, root, keys);
-	if (strncmp(note, text.data, text.len) != 0 || note[text.len] != '\n')
+	return strncmp(note, text.data, text.len) == 0 && note[text.len] == '\n';
+}
+
+/* Is a note signed by exactly these keys? See checkpoint.h */
+bool
+checkpoint_is_signed(const char *note, const char *origin, CheckpointKeys keys, bool others)
+{
+	int			generations[2] = {keys.before, keys.now};
+	int			next = keys.before == keys.now ? 1 : 0;
+	const char *text_end = strstr(note, "\n\n");
+	Size		text_len;
+	const char *line;
+	const char *end;
+
+	if (text_end == NULL)
 		return false;
-	for (line = note + text.len + 1; *line != '\0'; line = end + 1)
+	text_len = text_end + 1 - note;
+	for (line = note + text_len + 1; *line != '\0'; line = end + 1)
 	{
 		uint8		signature[NOTE_KEY_ID_BYTES + KEYRING_SIGNATURE_BYTES];
 		uint8		public_key[KEYRING_PUBLIC_KEY_BYTES];
@@ -197,7 +208,7 @@ checkpoint_verify(const char *note, const char *origin, uint64 size, const Merkl
 			key_id(origin, public_key, expected_id);
 			if (memcmp(expected_id, signature, NOTE_KEY_ID_BYTES) == 0)
 			{
-				if (!keyring_verify_signature(public_key, text.data, text.len,
+				if (!keyring_verify_signature(public_key, note, text_len,
 											  signature + NOTE_KEY_ID_BYTES))
 					return false;
 				next++;

@@ -33,11 +33,14 @@ extern char *checkpoint_sign(const char *origin, uint64 size, const MerkleHash *
 							 CheckpointKeys keys);
 
 /*
- * Is the note a checkpoint of exactly that, signed by exactly these keys? A note
- * that was kept elsewhere may have signatures of others besides.
+ * A note is a checkpoint of exactly this, and signed by exactly these keys: the
+ * first takes the log, the second takes most of the time. A note that was kept
+ * elsewhere may have signatures of others besides.
  */
-extern bool checkpoint_verify(const char *note, const char *origin, uint64 size,
-							  const MerkleHash *root, CheckpointKeys keys, bool others);
+extern bool checkpoint_is_of(const char *note, const char *origin, uint64 size,
+							 const MerkleHash *root, CheckpointKeys keys);
+extern bool checkpoint_is_signed(const char *note, const char *origin, CheckpointKeys keys,
+								 bool others);
 
 extern char *checkpoint_base64(const void *bytes, Size len);
 

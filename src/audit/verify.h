@@ -9,6 +9,7 @@
 #include "storage/shm_toc.h"
 
 #include "audit/block.h"
+#include "audit/log_key.h"
 
 /* Something that is not as it was written or sealed */
 typedef struct VerifyBreak
@@ -34,8 +35,15 @@ extern void verify_report(VerifySink *sink, const char *kind, int64 block, uint6
 /* Hash a header as the leaf that it is in the log */
 extern void verify_header_leaf(const AuditBlock *block, MerkleHash *leaf);
 
-/* Check what a block holds; nothing when there is no such block */
-extern void verify_block(int64 number, VerifySink *sink);
+/* The log that blocks are of, and who signs it */
+typedef struct VerifyLog
+{
+	char	   *origin;
+	LogKeys    *keys;
+} VerifyLog;
+
+/* Check what a block holds, and who signed it; nothing when there is no such block */
+extern void verify_block(const VerifyLog *log, int64 number, VerifySink *sink);
 
 /* Check the events that no block holds yet; last is NULL where there are no blocks */
 extern void verify_tail(VerifySink *sink, const AuditBlock *last);
@@ -54,7 +62,7 @@ typedef struct VerifyRange
 	int64		count;
 } VerifyRange;
 
-/* Check all ranges, shared with up to this number of parallel workers */
+/* Check all ranges, shared with up to this number of parallel workers. Within SPI */
 extern void verify_share(const VerifyRange *ranges, int count, int workers, VerifySink *sink);
 
 /* Main function of such a worker */

@@ -16,6 +16,7 @@
 #include "utils/snapmgr.h"
 
 #include "audit/block.h"
+#include "audit/checkpoint.h"
 #include "audit/event.h"
 #include "audit/scan.h"
 #include "audit/verify.h"
@@ -357,9 +358,21 @@ read_blocks(int64 number, AuditBlock blocks[2], bool readable[2], bool *retired)
 	return count;
 }
 
+/* Check who signed a block that is in its place */
+static void
+check_signature(const VerifyLog *log, const AuditBlock *before, const AuditBlock *block,
+				VerifySink *sink)
+{
+	CheckpointKeys signers = {log_keys_after(log->keys, before), log_keys_after(log->keys, block)};
+
+	if (log->origin != NULL &&
+		!checkpoint_is_signed(block->checkpoint, log->origin, signers, false))
+		verify_report(sink, "log", block->number, 0, 0, "the checkpoint is not signed by the key of its time");
+}
+
 /* Check what a block holds; see verify.h */
 void
-verify_block(int64 number, VerifySink *sink)
+verify_block(const VerifyLog *log, int64 number, VerifySink *sink)
 {
 	AuditBlock	blocks[2];
 	bool		readable[2] = {false, true};
@@ -379,6 +392,8 @@ verify_block(int64 number, VerifySink *sink)
 			number != (before ? before->number + 1 : 0) ||
 			memcmp(&leaf, &blocks[0].nodes[0], sizeof(leaf)) != 0 ||
 			(before && memcmp(&blocks[0].previous, &before->nodes[0], sizeof(leaf)) != 0);
+		if (!contents.broken)
+			check_signature(log, before, &blocks[0], sink);
 		check_contents(&contents,
 					   before && before->xid_base == blocks[0].xid_base ? &before->snapshot : NULL,
 					   &blocks[0].snapshot, blocks[0].xid_base);

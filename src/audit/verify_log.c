@@ -81,7 +81,7 @@ add_block(LogCheck *check, const AuditBlock *block)
 	check->ranges[check->range_count++] = (VerifyRange) {InvalidOid, block->number, 1};
 }
 
-/* Check that the signed checkpoint of a block is of the log up to it */
+/* Check that the checkpoint of a block is of the log up to it; its signature is checked with the block */
 static void
 check_checkpoint(LogCheck *check, const AuditBlock *block, const MerkleHash *leaf)
 {
@@ -96,7 +96,7 @@ check_checkpoint(LogCheck *check, const AuditBlock *block, const MerkleHash *lea
 		(!nodes.equal || nodes.count != block->node_count))
 		report(check, "log", block->number, "the nodes of the log that it completes were changed");
 	if (block->checkpoint == NULL || check->origin == NULL ||
-		!checkpoint_verify(block->checkpoint, check->origin, state->log.size, &root, signers, false))
+		!checkpoint_is_of(block->checkpoint, check->origin, state->log.size, &root, signers))
 	{
 		report(check, "log", block->number, "the signed checkpoint is not of the log up to this block");
 		state->broken = true;

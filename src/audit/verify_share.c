@@ -10,6 +10,7 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "port/atomics.h"
@@ -17,6 +18,8 @@
 #include "storage/shm_mq.h"
 #include "utils/memutils.h"
 
+#include "audit/checkpoint.h"
+#include "audit/log_key.h"
 #include "audit/verify.h"
 
 #define PAGES_AT_A_TIME 128
@@ -60,14 +63,14 @@ parts_of(const VerifyRange *range)
 
 /* Check one part */
 static void
-check_part(const Work *work, uint64 part, VerifySink *sink)
+check_part(const Work *work, const VerifyLog *log, uint64 part, VerifySink *sink)
 {
 	const VerifyRange *range = work->ranges;
 
 	while (part >= parts_of(range))
 		part -= parts_of(range++);
 	if (!OidIsValid(range->relid))
-		verify_block(range->first + (int64) part, sink);
+		verify_block(log, range->first + (int64) part, sink);
 	else
 		verify_pages(range->relid,
 					 (BlockNumber) (range->first + (int64) part * PAGES_AT_A_TIME),
@@ -77,7 +80,7 @@ check_part(const Work *work, uint64 part, VerifySink *sink)
 
 /* Take the next part and check it; false when there is none */
 static bool
-take_part(Work *work, VerifySink *sink, MemoryContext part_context)
+take_part(Work *work, const VerifyLog *log, VerifySink *sink, MemoryContext part_context)
 {
 	uint64		part = pg_atomic_fetch_add_u64(&work->next, 1);
 	MemoryContext old_context;
@@ -87,7 +90,7 @@ take_part(Work *work, VerifySink *sink, MemoryContext part_context)
 	CHECK_FOR_INTERRUPTS();
 	MemoryContextReset(part_context);
 	old_context = MemoryContextSwitchTo(part_context);
-	check_part(work, part, sink);
+	check_part(work, log, part, sink);
 	MemoryContextSwitchTo(old_context);
 	return true;
 }
@@ -98,6 +101,14 @@ make_part_context(void)
 {
 	return AllocSetContextCreate(CurrentMemoryContext, "customer_hub verification",
 								 ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Read what all blocks have in common */
+static void
+read_log(VerifyLog *log)
+{
+	log->origin = checkpoint_origin();
+	log->keys = log_keys_read();
 }
 
 /* Send a break to the leader */
@@ -157,11 +168,15 @@ audit_verify_worker_main(dsm_segment *segment, shm_toc *toc)
 	shm_mq	   *queue = (shm_mq *) (queues + (Size) ParallelWorkerNumber * QUEUE_BYTES);
 	QueueSink	sink = {{send_break}};
 	MemoryContext part_context = make_part_context();
+	VerifyLog	log;
 
 	shm_mq_set_sender(queue, MyProc);
 	sink.queue = shm_mq_attach(queue, segment, NULL);
-	while (take_part(work, &sink.sink, part_context))
+	SPI_connect();
+	read_log(&log);
+	while (take_part(work, &log, &sink.sink, part_context))
 		;
+	SPI_finish();
 	shm_mq_detach(sink.queue);
 }
 
@@ -181,7 +196,7 @@ fill_work(Work *work, const VerifyRange *ranges, int count)
 
 /* Check all ranges, with workers */
 static void
-share(Work *work, Size work_size, int workers, VerifySink *sink)
+share(Work *work, Size work_size, const VerifyLog *log, int workers, VerifySink *sink)
 {
 	ParallelContext *context;
 	Work	   *shared;
@@ -208,7 +223,7 @@ share(Work *work, Size work_size, int workers, VerifySink *sink)
 		queues[i] = shm_mq_attach((shm_mq *) (space + (Size) i * QUEUE_BYTES), context->seg,
 								  context->worker[i].bgwhandle);
 	while ((parallel_leader_participation || context->nworkers_launched == 0) &&
-		   take_part(shared, sink, part_context))
+		   take_part(shared, log, sink, part_context))
 		receive_breaks(queues, context->nworkers_launched, false, sink);
 	receive_breaks(queues, context->nworkers_launched, true, sink);
 	WaitForParallelWorkersToFinish(context);
@@ -223,16 +238,18 @@ verify_share(const VerifyRange *ranges, int count, int workers, VerifySink *sink
 {
 	Size		size = offsetof(Work, ranges) + sizeof(VerifyRange) * (Size) count;
 	Work	   *work = palloc_extended(size, MCXT_ALLOC_HUGE);
+	VerifyLog	log;
 
+	read_log(&log);
 	fill_work(work, ranges, count);
 	workers = (int) Min((uint64) workers, work->parts > 0 ? work->parts - 1 : 0);
 	if (workers > 0 && !IsInParallelMode())
-		share(work, size, workers, sink);
+		share(work, size, &log, workers, sink);
 	else
 	{
 		MemoryContext part_context = make_part_context();
 
-		while (take_part(work, sink, part_context))
+		while (take_part(work, &log, sink, part_context))
 			;
 		MemoryContextDelete(part_context);
 	}

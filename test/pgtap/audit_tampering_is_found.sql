@@ -2,7 +2,7 @@
 -- hub.verify_audit() finds it, and names what was done. It runs here as a member of
 -- hub_compliance. No transaction around this file, since sealing needs commits; each
 -- change is rolled back after it was found.
-SELECT plan(50);
+SELECT plan(51);
 
 CREATE ROLE clara LOGIN;
 SELECT hub.add_member('clara', 'hub_compliance', 'clara', '{DE}', '{1}', '{1}') \g /dev/null
@@ -155,7 +155,12 @@ ROLLBACK;
 
 BEGIN;
 UPDATE hub.audit_block SET checkpoint = replace(checkpoint, E'\n\n', E'0\n\n') WHERE block_no = :middle;
-SELECT is(public.found(), format('log %s ', :middle), 'a changed checkpoint');
+SELECT is(public.found(), format('log %s , log %1$s ', :middle), 'a changed checkpoint');
+ROLLBACK;
+BEGIN;
+UPDATE hub.audit_block SET checkpoint = overlay(checkpoint PLACING CASE substr(checkpoint, length(checkpoint) - 20, 1) WHEN 'A' THEN 'B' ELSE 'A' END FROM length(checkpoint) - 20)
+WHERE block_no = :middle;
+SELECT is(public.found(), format('log %s ', :middle), 'a signature of somebody else');
 ROLLBACK;
 
 BEGIN;

@@ -52,6 +52,20 @@ $lock_in .= "ROLLBACK;\n\\q\n";
 $lock->finish;
 is(reached(), "running|$blocks", 'what it had verified before stays');
 
+# whoever detaches a partition waits for a verification from its beginning on
+($lock_in, $lock_out) = ("BEGIN; LOCK TABLE hub.audit_block; SELECT 'locked';\n", '');
+$lock = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('hub') ], '<', \$lock_in, '>', \$lock_out, '2>', '/dev/null');
+$lock->pump until $lock_out =~ /locked/;
+$busy = IPC::Run::start([ 'psql', '-XAtq', '-U', 'clara', '-d', $node->connstr('hub'), '-c', 'SELECT * FROM hub.verify_audit()' ],
+	'<', \undef, '>', '/dev/null', '2>', '/dev/null');
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE usename = 'clara' AND wait_event_type = 'Lock'})
+	or die 'the verification does not wait';
+is($node->safe_psql('hub', q{SELECT l.mode FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'clara' AND l.granted AND l.relation = 'hub.audit_event'::regclass}),
+	'AccessShareLock', 'partitions stay while they are verified');
+$lock_in .= "ROLLBACK;\n\\q\n";
+$lock->finish;
+$busy->finish;
+
 $node->stop('immediate');
 $node->start;
 is(reached(), "running|$blocks", 'so it does when the server crashes');

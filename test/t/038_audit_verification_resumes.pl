@@ -97,6 +97,17 @@ ask('CALL hub.continue_audit_verification(5, from_start => true)');
 is(breaks(), 'event|2|2', 'and so it does when asked to');
 tamper(q{UPDATE hub.audit_event SET details = '{"block": 2, "n": 2}' WHERE details = '{"block": 2}'});
 
+# what no block holds: a row past the index, and the tail
+tamper(q{UPDATE pg_index SET indisready = false WHERE indexrelid = 'hub.audit_event_default_order'::regclass;
+	INSERT INTO hub.audit_event SELECT xid, 44, recorded_at, kind, relation, operation, subject, row_key, changed, sealed, details, tag
+	FROM hub.audit_event WHERE details = '{"block": 2, "n": 2}';
+	UPDATE pg_index SET indisready = true WHERE indexrelid = 'hub.audit_event_default_order'::regclass});
+$node->safe_psql('hub', q{SELECT hub.record_event('config', NULL, '{"tail": 1}')});
+tamper(q{UPDATE hub.audit_event SET details = '{"tail": 2}' WHERE details = '{"tail": 1}'});
+ask('CALL hub.continue_audit_verification(5, from_start => true)');
+is(breaks(), "event||44\nevent||1", 'a row past the index and a changed tail are found');
+tamper(q{DELETE FROM hub.audit_event WHERE ordinal = 44; UPDATE hub.audit_event SET details = '{"tail": 1}' WHERE details = '{"tail": 2}'});
+
 # a superuser who would have it say more than it has checked
 piece() for 1 .. 3;
 tamper(q{UPDATE hub.audit_event SET details = '{"block": 1}' WHERE details = '{"block": 1, "n": 2}'});

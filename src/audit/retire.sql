@@ -185,8 +185,9 @@ CREATE FUNCTION hub.take_off_audit_partition(partition regclass) RETURNS void
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hub_take_off_audit_partition';
 COMMENT ON FUNCTION hub.take_off_audit_partition(regclass) IS 'Step of hub.detach_audit_partition(); engine only';
 
+-- Bounds are read as text, so in a form that is read back as what it was.
 CREATE FUNCTION hub.detach_audit_partition(partition regclass) RETURNS bigint
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
 DECLARE
 	bounds text[];
 	retirement xid8;

@@ -10,8 +10,14 @@ ROUNDS=${ROUNDS:-5}
 events=${EVENTS:-10000000}
 psql -XAtq -v ON_ERROR_STOP=1 -v events="$events" -f test/bench/trail.sql
 sql "SELECT hub.create_hub()" "SELECT hub.wait_for_audit()" "CALL hub.seal_audit()" "VACUUM (ANALYZE)" >/dev/null
+# until the worker has indexed all but what makes no chunk
+seconds=0
 while [ "$(sql 'SELECT coalesce(sum(event_count), 0) - coalesce((SELECT to_done FROM hub.audit_posting_chunk ORDER BY chunk DESC LIMIT 1), 0) > 8192
-        FROM hub.audit_block WHERE block_no >= coalesce((SELECT max(to_block) FROM hub.audit_posting_chunk), 0)')" = t ]; do sleep 1; done
+        FROM hub.audit_block WHERE block_no >= coalesce((SELECT max(to_block) FROM hub.audit_posting_chunk), 0)')" = t ]; do
+    seconds=$((seconds + 1))
+    [ "$seconds" -le 1800 ] || { echo 'bench: the worker does not index the trail' >&2; exit 1; }
+    sleep 1
+done
 sql "VACUUM (ANALYZE) hub.audit_posting, hub.audit_posting_chunk"
 
 subject=$(sql "SELECT md5('4711')::uuid")

@@ -1,5 +1,5 @@
 -- Who approves what, for how long, and how it is carried out.
-SELECT plan(42);
+SELECT plan(53);
 CREATE ROLE anna LOGIN;
 CREATE ROLE bert LOGIN;
 CREATE ROLE carla LOGIN;
@@ -31,6 +31,12 @@ SET SESSION AUTHORIZATION boss;
 SELECT lives_ok(format('SELECT hub.carry_out(%s)', :request), 'what was approved is carried out');
 SELECT is((SELECT approvals_needed FROM hub.approval_policy_effective WHERE action = 'transfer'), 1, 'with its parameters');
 SELECT throws_ok(format('SELECT hub.carry_out(%s)', :request), 'CH303', NULL, 'once');
+
+-- a right to the function makes no administrator
+RESET SESSION AUTHORIZATION;
+GRANT EXECUTE ON FUNCTION hub.set_approval_policy(text, int, name[], bool, interval) TO hub_agent;
+SET SESSION AUTHORIZATION anna;
+SELECT throws_ok('SELECT hub.set_approval_policy(''transfer'', 3, ''{hub_compliance,hub_manager}'', false, ''1 day'')', 'CH205', NULL, 'the policy is for administrators alone');
 
 -- a team does not approve itself where the policy says so
 SET SESSION AUTHORIZATION anna;
@@ -71,8 +77,13 @@ SET SESSION AUTHORIZATION anna;
 SELECT hub.request_approval('parade', '{}', 'fun') AS request \gset
 SET SESSION AUTHORIZATION dora;
 SELECT hub.approve(:request) \g /dev/null
+SET SESSION AUTHORIZATION anna;
+SELECT hub.request_approval('parade', '{"n": 2}', 'more fun') AS request \gset
 RESET SESSION AUTHORIZATION;
 DELETE FROM hub.approval_policy WHERE action = 'parade';
+SET SESSION AUTHORIZATION bert;
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH205', NULL, 'without a policy nobody is an approver');
+RESET SESSION AUTHORIZATION;
 SELECT throws_ok('SELECT hub.require_approval(''parade'', ''{}'')', 'CH303', NULL, 'without a policy no approval is good');
 
 -- withdrawal
@@ -87,6 +98,19 @@ SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH303', NULL, 'and
 SELECT throws_ok(format('SELECT hub.reject(%s)', :request), 'CH303', NULL, 'or rejects');
 SET SESSION AUTHORIZATION anna;
 SELECT throws_ok(format('SELECT hub.withdraw_approval(%s)', :request), 'CH303', NULL, 'nor withdraws again');
+SELECT hub.request_approval('transfer', '{"n": 7}', 'asked by anna') AS request \gset
+SET SESSION AUTHORIZATION dora;
+SELECT hub.approve(:request) \g /dev/null
+SET SESSION AUTHORIZATION anna;
+SELECT lives_ok(format('SELECT hub.withdraw_approval(%s)', :request), 'what was approved can be withdrawn too');
+RESET SESSION AUTHORIZATION;
+SELECT throws_ok('SELECT hub.require_approval(''transfer'', ''{"n": 7}'')', 'CH303', NULL, 'and is not used then');
+SELECT hub.request_approval('transfer', '{"n": 8}', 'asked by the owner') AS request \gset
+SET SESSION AUTHORIZATION anna;
+SELECT throws_ok(format('SELECT hub.withdraw_approval(%s)', :request), 'CH205', NULL, 'a member cannot withdraw what a superuser asked for');
+RESET SESSION AUTHORIZATION;
+SELECT lives_ok(format('SELECT hub.withdraw_approval(%s)', :request), 'who can');
+SET SESSION AUTHORIZATION anna;
 SELECT throws_ok('SELECT hub.withdraw_approval(0)', '42704', NULL, 'what does not exist cannot be withdrawn');
 SELECT throws_ok('SELECT hub.request_approval(''parade'', ''{}'', ''fun'')', '22023', NULL, 'an action that nobody knows');
 SELECT throws_ok('SELECT hub.request_approval(''transfer'', ''[]'', ''fun'')', '22023', NULL, 'parameters that are no object');
@@ -98,6 +122,20 @@ RESET SESSION AUTHORIZATION;
 UPDATE hub.approval_request SET params = '{"n": 4}' WHERE id = :request;
 SET SESSION AUTHORIZATION dora;
 SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH303', NULL, 'a request that was changed cannot be approved');
+SET SESSION AUTHORIZATION anna;
+SELECT hub.request_approval('change_retention', '{"n": 3}', 'asked by anna') AS request \gset
+SET SESSION AUTHORIZATION dora;
+SELECT hub.approve(:request) \g /dev/null
+RESET SESSION AUTHORIZATION;
+UPDATE hub.approval_request SET action = 'transfer' WHERE id = :request;
+SELECT throws_ok('SELECT hub.require_approval(''transfer'', ''{"n": 3}'')', 'CH303', NULL, 'a vote for one action is none for another');
+SET SESSION AUTHORIZATION anna;
+SELECT hub.request_approval('transfer', '{"n": 10}', 'asked by anna') AS request \gset
+SET SESSION AUTHORIZATION dora;
+SELECT hub.reject(:request) \g /dev/null
+RESET SESSION AUTHORIZATION;
+UPDATE hub.approval_request SET status = 'approved' WHERE id = :request;
+SELECT throws_ok('SELECT hub.require_approval(''transfer'', ''{"n": 10}'')', 'CH303', NULL, 'a rejection is no approval, whatever the request says');
 SET SESSION AUTHORIZATION anna;
 SELECT hub.request_approval('transfer', '{"n": 5}', 'asked by anna') AS request \gset
 RESET SESSION AUTHORIZATION;
@@ -115,6 +153,22 @@ UPDATE hub.approval_request SET expires_at = now() WHERE id = :request;
 SELECT throws_ok('SELECT hub.require_approval(''transfer'', ''{"n": 6}'')', 'CH303', NULL, 'an approval that has expired is not used');
 UPDATE hub.approval_request SET expires_at = now() + interval '1 day' WHERE id = :request;
 SELECT is(hub.require_approval('transfer', '{"n": 6}'), :request::bigint, 'one that has not is');
+
+-- a rule made easier does not decide what waits
+SELECT hub.set_approval_policy('transfer', 2, '{hub_compliance}') \g /dev/null
+SET SESSION AUTHORIZATION anna;
+SELECT hub.request_approval('transfer', '{"n": 11}', 'asked by anna') AS request \gset
+SET SESSION AUTHORIZATION dora;
+SELECT is(hub.approve(:request), 'pending', 'one vote of two');
+RESET SESSION AUTHORIZATION;
+SELECT hub.set_approval_policy('transfer', 1, '{hub_compliance}') \g /dev/null
+SELECT throws_ok('SELECT hub.require_approval(''transfer'', ''{"n": 11}'')', 'CH303', NULL, 'is still pending where one would do by now');
+
+-- a role made like an approver's approves
+SELECT hub.create_role('hub_auditor', 'hub_compliance') \g /dev/null
+SELECT hub.set_member_role(:carla, 'hub_auditor') \g /dev/null
+SET SESSION AUTHORIZATION carla;
+SELECT is(hub.approve(:request), 'approved', 'a role like an approver''s approves');
 
 -- approvers are notified, without what was asked for
 RESET SESSION AUTHORIZATION;

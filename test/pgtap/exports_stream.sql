@@ -1,5 +1,5 @@
 -- An export hands its rows out as they are read, shows how far it is, and leaves its record whatever ends it.
-SELECT plan(22);
+SELECT plan(25);
 CREATE ROLE anna LOGIN;
 CREATE ROLE carla LOGIN;
 SELECT hub.add_member('anna', 'hub_agent', 'anna', '{DE}') AS anna \gset
@@ -101,4 +101,16 @@ SELECT approved(3000) AS request \gset
 UPDATE hub.approval_request SET expires_at = now() WHERE id = :request;
 SET SESSION AUTHORIZATION anna;
 SELECT throws_ok(format('SELECT hub.export(%s)', :request), 'CH303', NULL, 'an approval that has expired exports nothing');
+
+-- one that is taken back
+RESET SESSION AUTHORIZATION;
+SELECT approved(3000) AS rejected \gset
+SELECT approved(3000) AS withdrawn \gset
+SET SESSION AUTHORIZATION carla;
+SELECT hub.reject(:rejected) \g /dev/null
+SET SESSION AUTHORIZATION anna;
+SELECT hub.withdraw_approval(:withdrawn) \g /dev/null
+SELECT throws_ok(format('SELECT hub.export(%s)', r), 'CH303', NULL, 'an approval that was taken back exports nothing') FROM unnest(ARRAY[:rejected, :withdrawn]) r;
+RESET SESSION AUTHORIZATION;
+SELECT is(array[to_regclass('hub.export_ticket_' || :rejected), to_regclass('hub.export_ticket_' || :withdrawn)], '{NULL,NULL}'::regclass[], 'and leaves no ticket');
 SELECT * FROM finish();

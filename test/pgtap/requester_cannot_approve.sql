@@ -4,9 +4,10 @@
 \! sh test/fixtures/make_token.sh --new-key "$KEY"
 \set public_key `sh test/fixtures/make_token.sh --public-key "$KEY"`
 \set token_carla `sh test/fixtures/make_token.sh "$KEY" idp carla`
+\set token_bert `sh test/fixtures/make_token.sh "$KEY" idp bert`
 \set token_dora `sh test/fixtures/make_token.sh "$KEY" idp dora`
 
-SELECT plan(30);
+SELECT plan(35);
 CREATE ROLE pooled LOGIN NOINHERIT;
 GRANT hub_agent, hub_compliance, hub_manager TO pooled;
 CREATE ROLE anna LOGIN;
@@ -62,12 +63,43 @@ SET SESSION AUTHORIZATION eva;
 SELECT throws_ok(format('SELECT hub.approve(%s)', :request_eva), 'CH304', NULL, 'nor by a second member of that login');
 SELECT is((SELECT may_decide FROM hub.approval_queue WHERE request = :request_eva), false, 'as the queue says');
 
+-- one without a login of their own, with a token each time
+SET SESSION AUTHORIZATION pooled;
+BEGIN;
+SELECT hub.authenticate(:'token_dora') \g /dev/null
+SELECT hub.request_approval('transfer', '{"n": 10}', 'asked by dora') AS request_dora \gset
+COMMIT;
+BEGIN;
+SELECT hub.authenticate(:'token_dora') \g /dev/null
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request_dora), 'CH304', NULL, 'a person whose login others share cannot approve their own request');
+ROLLBACK;
+BEGIN;
+SELECT hub.authenticate(:'token_bert') \g /dev/null
+SELECT is(hub.approve(:request_dora), 'approved', 'but another person over that login can');
+COMMIT;
+
+-- one who asks as a superuser, and is a member later
+RESET SESSION AUTHORIZATION;
+CREATE ROLE owner LOGIN SUPERUSER;
+\setenv DATABASE :DBNAME
+\set request_owner `psql -XAtq -d "$DATABASE" -U owner -c "SELECT hub.request_approval('transfer', '{\"n\": 11}', 'asked by the owner')"`
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request_owner), 'CH203', NULL, 'a superuser who is no member decides nothing');
+ALTER ROLE owner NOSUPERUSER;
+SELECT hub.add_member('owner', 'hub_compliance', 'owner') \g /dev/null
+SET SESSION AUTHORIZATION owner;
+SELECT throws_ok(format('SELECT hub.approve(%s)', :request_owner), 'CH304', NULL, 'who asked before being a member cannot approve as one');
+
 -- who has not the role
 SET SESSION AUTHORIZATION anna;
 SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH205', NULL, 'an agent is no approver');
 SELECT is((SELECT count(*) FROM hub.approval_queue), 0::bigint, 'and does not see other people''s requests');
 SET SESSION AUTHORIZATION tom;
 SELECT throws_ok(format('SELECT hub.approve(%s)', :request), '42501', NULL, 'an outsider is nobody');
+RESET SESSION AUTHORIZATION;
+GRANT USAGE ON SCHEMA hub TO tom;
+GRANT EXECUTE ON FUNCTION hub.request_approval(text, jsonb, text) TO tom;
+SET SESSION AUTHORIZATION tom;
+SELECT throws_ok('SELECT hub.request_approval(''transfer'', ''{}'', ''why'')', 'CH203', NULL, 'whatever functions were granted to him');
 SET SESSION AUTHORIZATION pooled;
 SET ROLE hub_compliance;
 SELECT throws_ok(format('SELECT hub.approve(%s)', :request), 'CH203', NULL, 'nor is the bare role');
@@ -131,13 +163,13 @@ RESET SESSION AUTHORIZATION;
 DO $$
 BEGIN
 	FOR i IN 1 .. 100 LOOP
-		EXIT WHEN (SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'attempt' = 'self_approval') >= 6;
+		EXIT WHEN (SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'attempt' = 'self_approval') >= 8;
 		PERFORM pg_sleep(0.1);
 		COMMIT;
 	END LOOP;
 END
 $$;
-SELECT is((SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'attempt' = 'self_approval'), 6::bigint,
+SELECT is((SELECT count(*) FROM hub.audit_event WHERE kind = 'denied' AND details->>'attempt' = 'self_approval'), 8::bigint,
 	'each attempt of the requester is in the audit');
 SELECT is((SELECT array_agg(details->>'step' ORDER BY xid, ordinal) FROM hub.audit_event WHERE kind = 'approval' AND details->>'request' = '1'),
 	'{requested,approved,used}', 'and so is what became of the first request');

@@ -32,7 +32,7 @@ BEGIN
 		OR coalesce(btrim(record_consent.source), '') = '' OR record_consent.given_at IS NULL THEN
 		RAISE EXCEPTION 'subject, purpose, source and time must be given' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	PERFORM hub.require_configurer();
+	PERFORM hub.require_subject(record_consent.subject);
 	IF hub.subject_state(record_consent.subject) = 'erased' THEN
 		RAISE EXCEPTION 'the data subject has been erased' USING ERRCODE = 'CH004',
 			HINT = 'A person who returns is a new data subject.';
@@ -58,7 +58,7 @@ BEGIN
 	IF withdraw_consent.subject IS NULL OR withdraw_consent.purpose IS NULL THEN
 		RAISE EXCEPTION 'subject and purpose must be given' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	PERFORM hub.require_configurer();
+	PERFORM hub.require_subject(withdraw_consent.subject);
 	UPDATE hub.consent c SET withdrawn_at = clock_timestamp(), withdrawal_source = withdraw_consent.source
 	WHERE c.subject = ANY (hub.subject_family(withdraw_consent.subject)) AND c.purpose = withdraw_consent.purpose AND c.withdrawn_at IS NULL;
 	GET DIAGNOSTICS withdrawn = ROW_COUNT;

@@ -96,7 +96,7 @@ BEGIN
 	IF open_dsar.received_at > clock_timestamp() THEN
 		RAISE EXCEPTION 'a request cannot have been received in the future' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	PERFORM hub.require_configurer();
+	PERFORM hub.require_subject(open_dsar.subject);
 	INSERT INTO hub.dsar (subject, kind, jurisdiction, received_at, opened_by)
 	VALUES (open_dsar.subject, open_dsar.kind, (open_dsar.jurisdiction::hub.region)::text, open_dsar.received_at,
 			(SELECT w.member_id FROM hub.whoami() w))

@@ -26,7 +26,7 @@ BEGIN
 	IF restrict_processing.subject IS NULL OR coalesce(btrim(restrict_processing.ground), '') = '' THEN
 		RAISE EXCEPTION 'subject and ground of a restriction must be given' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	PERFORM hub.require_configurer();
+	PERFORM hub.require_subject(restrict_processing.subject);
 	INSERT INTO hub.restricted_subject (subject, ground, restricted_by)
 	SELECT f, restrict_processing.ground, (SELECT w.member_id FROM hub.whoami() w)
 	FROM unnest(hub.subject_family(restrict_processing.subject)) f
@@ -48,7 +48,7 @@ BEGIN
 	IF lift_restriction.subject IS NULL OR coalesce(btrim(lift_restriction.ground), '') = '' THEN
 		RAISE EXCEPTION 'subject and ground must be given' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	PERFORM hub.require_configurer();
+	PERFORM hub.require_subject(lift_restriction.subject);
 	DELETE FROM hub.restricted_subject r WHERE r.subject = ANY (hub.subject_family(lift_restriction.subject));
 	GET DIAGNOSTICS lifted = ROW_COUNT;
 	PERFORM hub.record_event('consent', lift_restriction.subject, jsonb_build_object(

@@ -225,6 +225,52 @@ END
 $$;
 COMMENT ON FUNCTION hub.subject_family IS 'All subject ids that are the same person: the subject, and whatever was merged with it';
 
+CREATE FUNCTION hub.caller_sees_row(relation pg_catalog.regclass, column_name pg_catalog.name, subjects pg_catalog.anyarray)
+	RETURNS pg_catalog.bool
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'hub_caller_sees_row';
+COMMENT ON FUNCTION hub.caller_sees_row IS 'Whether who called the engine sees, under their own rights and row policies, a row with one of these values in the column; engine only';
+
+-- Who works with rows names persons whose rows they see. Somebody who is not
+-- theirs and somebody who never was get one answer. Compliance acts for the
+-- whole hub, and a connector, which sees no row, for those who write to it.
+CREATE FUNCTION hub.require_subject(subject pg_catalog.uuid) RETURNS pg_catalog.void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	family uuid[];
+	source record;
+	seen boolean;
+BEGIN
+	PERFORM hub.require_configurer();
+	IF NOT EXISTS (SELECT FROM hub.whoami() w WHERE hub.base_role(w.role) IN ('hub_agent', 'hub_sales', 'hub_manager')) THEN
+		RETURN;
+	END IF;
+	family := hub.subject_family(require_subject.subject);
+	FOR source IN
+		SELECT g.relation, g.subject_column, a.atttypid = 'uuid'::regtype AS is_uuid
+		FROM hub.governed g
+		JOIN pg_attribute a ON a.attrelid = g.relation AND a.attname = g.subject_column
+		JOIN hub.subject_path p ON p.relation = g.relation
+		-- last in erasure, first here: the relation that the others refer to has a row of everybody
+		ORDER BY p.step DESC, g.relation::oid
+	LOOP
+		IF source.is_uuid THEN
+			seen := hub.caller_sees_row(source.relation, source.subject_column, family);
+		ELSE
+			seen := hub.caller_sees_row(source.relation, source.subject_column, hub.bigint_subjects(family));
+		END IF;
+		IF seen THEN
+			RETURN;
+		END IF;
+	END LOOP;
+	PERFORM hub.deny('CH205', 'permission denied for this data subject, or there is none',
+		'Name a person of whom you see a row, or ask somebody whose scope they are in, or compliance.',
+		jsonb_build_object('attempt', 'name_subject'));
+END
+$$;
+COMMENT ON FUNCTION hub.require_subject IS 'Raise CH203 where hub.require_configurer() does, and CH205 when the caller''s role works with rows and they see none of this person';
+
 CREATE FUNCTION hub.redacted_columns(relation pg_catalog.regclass, action hub.erasure_action, data_class pg_catalog.text DEFAULT NULL)
 	RETURNS pg_catalog.name[]
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -3,7 +3,7 @@
 \set QUIET on
 SET timezone = 'UTC';
 \i test/fixtures/shop.sql
-SELECT plan(34);
+SELECT plan(52);
 
 -- seeds
 SELECT is((SELECT count(*) FROM hub.right_rule WHERE unverified AND source_kind <> 'memory'), 0::bigint, 'rules from memory are marked');
@@ -62,4 +62,37 @@ SELECT hub.record_consent(:bob, 'marketing', 'form 3', now() - interval '2 years
 SELECT ok(NOT hub.consent_allows(:bob, 'marketing'), 'nor one that has expired');
 RESET SESSION AUTHORIZATION;
 SELECT is((SELECT count(*) FROM hub.audit_event WHERE kind = 'consent'), 3::bigint, 'all of it is on record');
+
+-- who works with rows names only persons whose rows they see
+CREATE ROLE fred LOGIN;
+SELECT hub.add_member('fred', 'hub_agent', 'fred', regions => '{FR}') \g /dev/null
+\set claire '\'00000000-0000-4000-8000-000000000004\''
+\set clara '\'00000000-0000-4000-8000-000000000005\''
+\set dora '\'00000000-0000-4000-8000-000000000006\''
+\set nobody '\'00000000-0000-4000-8000-00000000000f\''
+INSERT INTO shop.person (id, name, merged_into, region) VALUES (:claire, 'Claire Roux', NULL, 'FR'), (:clara, 'C. Roux', :claire, 'DE'),
+	(:dora, 'Dora Lind', NULL, 'DE');
+SELECT hub.record_consent(:dora, 'newsletter', 'form 3') \g /dev/null
+CREATE FUNCTION answer(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE h text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS h = PG_EXCEPTION_HINT;
+	RETURN concat_ws(' ', SQLSTATE, SQLERRM, h);
+END
+$$;
+CREATE TEMP TABLE calls AS SELECT * FROM (VALUES (1, $$SELECT hub.record_consent(%L, 'profiling', 'an injection')$$),
+	(2, $$SELECT hub.withdraw_consent(%L, 'newsletter')$$), (3, $$SELECT hub.restrict_processing(%L, 'an injection')$$),
+	(4, $$SELECT hub.open_dsar(%L, 'erasure', 'DE')$$)) c (n, call);
+GRANT SELECT ON calls TO PUBLIC;
+SET SESSION AUTHORIZATION fred;
+SELECT matches(answer(format(call, :dora)), '^CH205 permission denied for this data subject', 'not somebody of other regions: ' || call) FROM calls ORDER BY n;
+SELECT is(answer(format(call, :dora)), answer(format(call, :nobody)), 'who is said no differently than who never was: ' || call) FROM calls ORDER BY n;
+SELECT is(answer(format(call, :claire)), 'done', 'but who is of their own: ' || call) FROM calls ORDER BY n;
+SELECT is(answer(format(call, :clara)), 'done', 'under each record of the person: ' || call) FROM calls ORDER BY n;
+RESET SESSION AUTHORIZATION;
+SELECT ok(hub.consent_allows(:dora, 'newsletter') AND NOT EXISTS (SELECT FROM hub.restricted_subject WHERE subject = :dora), 'nothing was done to who was refused');
+SELECT is((SELECT count(*) FROM hub.audit_event WHERE kind = 'denied'), 12::bigint, 'each refusal is on record') FROM hub.wait_for_audit();
 SELECT * FROM finish();

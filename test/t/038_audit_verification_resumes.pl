@@ -29,6 +29,8 @@ my $last = 'WHERE verification = (SELECT max(verification) FROM hub.audit_verifi
 sub reached { return ask("SELECT state, blocks FROM hub.audit_verification $last"); }
 sub breaks { return ask("SELECT kind, block_no, ordinal FROM hub.audit_verification_break $last ORDER BY break_no"); }
 my $all = $node->safe_psql('hub', 'SELECT count(*) FROM hub.audit_block');
+# the worker may have sealed once more before
+sub block { return $all - 13 + $_[0]; }
 
 piece() for 1 .. 3;
 my ($state, $blocks) = split /\|/, reached();
@@ -80,21 +82,21 @@ tamper(q{UPDATE hub.audit_event SET details = '{"block": 11}' WHERE details = '{
 tamper(q{UPDATE hub.audit_event SET details = '{"block": 1}' WHERE details = '{"block": 1, "n": 2}'});
 ask('CALL hub.continue_audit_verification(5)');
 is(reached(), 'complete|' . $node->safe_psql('hub', 'SELECT count(*) FROM hub.audit_block'), 'it comes to the end');
-is(breaks(), 'event|11|4', 'a change in front of it is found');
+is(breaks(), 'event|' . block(11) . '|4', 'a change in front of it is found');
 is(ask("SELECT root_hash = (SELECT split_part(hub.audit_checkpoint(), E'\\n', 3)) FROM hub.audit_verification $last"), 't',
 	'it is bound to the root that the checkpoint has signed');
 tamper(q{UPDATE hub.audit_event SET details = '{"block": 11, "n": 4}' WHERE details = '{"block": 11}'});
-is(breaks(), 'event|11|4', 'what was found stays on record when it is mended');
+is(breaks(), 'event|' . block(11) . '|4', 'what was found stays on record when it is mended');
 is($node->safe_psql('hub', q{SELECT details -> 'breaks' FROM hub.audit_event WHERE details ->> 'action' = 'audit_verification' AND details ->> 'state' = 'complete'}),
 	'1', 'in the trail, too');
 piece();
 ask("CALL hub.continue_audit_verification(400000, '1 min', 2)");
-is(breaks(), 'event|1|2', 'after the end the next one begins with the first block');
+is(breaks(), 'event|' . block(1) . '|2', 'after the end the next one begins with the first block');
 piece() for 1 .. 4;
 tamper(q{UPDATE hub.audit_event SET details = '{"block": 1, "n": 2}' WHERE details = '{"block": 1}'});
 tamper(q{UPDATE hub.audit_event SET details = '{"block": 2}' WHERE details = '{"block": 2, "n": 2}'});
 ask('CALL hub.continue_audit_verification(5, from_start => true)');
-is(breaks(), 'event|2|2', 'and so it does when asked to');
+is(breaks(), 'event|' . block(2) . '|2', 'and so it does when asked to');
 tamper(q{UPDATE hub.audit_event SET details = '{"block": 2, "n": 2}' WHERE details = '{"block": 2}'});
 
 # what no block holds: a row past the index, and the tail
@@ -119,13 +121,13 @@ for my $change (
 	tamper("UPDATE hub.audit_verification_run SET $change WHERE verification = (SELECT max(verification) FROM hub.audit_verification_run)");
 	like(reached(), qr/^changed\|$/, 'progress that was changed says nothing');
 	ask('CALL hub.continue_audit_verification(5)');
-	is(breaks(), "verification||\nevent|1|2", '... and all is verified anew');
+	is(breaks(), "verification||\nevent|" . block(1) . '|2', '... and all is verified anew');
 	piece();
 }
 for my $change ('DELETE FROM hub.audit_verification_break', "UPDATE hub.audit_verification_break SET detail = 'nothing'")
 {
 	ask('CALL hub.continue_audit_verification(from_start => true)');
-	like(breaks(), qr/^event\|1\|2$/m, 'there is a break');
+	like(breaks(), qr/^event\|${\ block(1)}\|2$/m, 'there is a break');
 	tamper($change);
 	like(reached(), qr/^changed\|$/, 'a break cannot be taken away, or made another');
 }
